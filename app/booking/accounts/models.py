@@ -1,0 +1,56 @@
+"""Users, who log in by e-mail address."""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower
+
+
+def normalise_email(email: str) -> str:
+    """Addresses are stored and compared in lower case: nobody owns both Ada@ and ada@."""
+    return email.strip().lower()
+
+
+class UserManager(BaseUserManager["User"]):
+    """Creates users and finds them by their normalised address."""
+
+    def create_user(self, *, email: str, password: str | None = None, **fields: Any) -> "User":
+        """A stored user; without a password one that cannot log in."""
+        user = self.model(email=normalise_email(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, *, email: str, password: str | None = None, **fields: Any) -> "User":
+        """A user with every permission, for `manage.py createsuperuser`."""
+        return self.create_user(email=email, password=password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """The user of an address. Raises User.DoesNotExist."""
+        return self.get(email=normalise_email(username or ""))
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """Somebody who lists places, books them, or both."""
+
+    email = models.EmailField(max_length=254, unique=True)
+    name = models.CharField(max_length=120)
+    is_staff = models.BooleanField(default=False)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
+
+    objects = UserManager()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(email=Lower("email")), name="accounts_user_email_lower_case"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.email

@@ -1,0 +1,159 @@
+"""One envelope for every error: {"error": {"code", "message", "fields"}}.
+
+Services raise `ApplicationError`; views let errors pass; `exception_handler` turns each into the envelope.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions, serializers, status
+from rest_framework.response import Response
+
+logger = logging.getLogger("booking.errors")
+
+Fields = dict[str, list[str]]
+
+
+class ApplicationError(Exception):
+    """A request that the service refuses; `code` is for programs, `message` for people."""
+
+    def __init__(
+        self,
+        *,
+        code: str,
+        message: str,
+        fields: Fields | None = None,
+        http_status: int = status.HTTP_409_CONFLICT,
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message, self.fields, self.http_status = code, message, fields or {}, http_status
+
+
+class ErrorBody(serializers.Serializer[Any]):
+    """The inside of the envelope."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+    fields = serializers.DictField(  # type: ignore[assignment]  # hides Serializer.fields, which nobody reads here
+        child=serializers.ListField(child=serializers.CharField())
+    )
+
+
+class ErrorEnvelope(serializers.Serializer[Any]):
+    """What every error answers."""
+
+    error = ErrorBody()
+
+
+def errors(*codes: int) -> dict[int, type[ErrorEnvelope]]:
+    """The `responses=` of a schema for these status codes."""
+    return dict.fromkeys(codes, ErrorEnvelope)
+
+
+def envelope(*, code: str, message: str, fields: Fields | None = None) -> dict[str, Any]:
+    """The body of an error."""
+    return {"error": {"code": code, "message": message, "fields": fields or {}}}
+
+
+@contextmanager
+def refusing(refusals: Mapping[str, ApplicationError]) -> Iterator[None]:
+    """A transaction in which a broken constraint, by its name, is raised as the refusal it stands for.
+
+    A constraint that is not named here is a defect of the caller and stays an IntegrityError.
+    """
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+        refusal = refusals.get(constraint or "")
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Django REST framework's hook: the answer to `exc`, or None for a defect, which becomes a 500."""
+    if isinstance(exc, ApplicationError):
+        return Response(
+            envelope(code=exc.code, message=exc.message, fields=exc.fields), status=exc.http_status
+        )
+    if isinstance(exc, OperationalError | InterfaceError):
+        # The database is away, failing over, or broke a deadlock: nothing was written, ask again.
+        logger.error("database unavailable", exc_info=exc)
+        body = envelope(code="try_again", message="The database did not take the request; try again.")
+        return Response(body, status=status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "1"})
+    if isinstance(exc, Http404):
+        exc = exceptions.NotFound()
+    elif isinstance(exc, PermissionDenied):
+        exc = exceptions.PermissionDenied()
+    if not isinstance(exc, exceptions.APIException):
+        return None
+    headers = {}
+    if challenge := getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if wait := getattr(exc, "wait", None):
+        headers["Retry-After"] = f"{wait:.0f}"
+    return Response(describe(exc), status=exc.status_code, headers=headers)
+
+
+def describe(exc: exceptions.APIException) -> dict[str, Any]:
+    """The envelope of one of the framework's exceptions."""
+    detail = exc.detail
+    if isinstance(exc, exceptions.ValidationError):
+        fields = flatten(detail)
+        return envelope(code="invalid", message="The request is not valid; see the fields.", fields=fields)
+    if isinstance(detail, dict):  # simplejwt gives {"detail", "code", ...}
+        return envelope(code=str(detail.get("code", exc.default_code)), message=str(detail.get("detail", "")))
+    return envelope(code=str(getattr(detail, "code", exc.default_code)), message=str(detail))
+
+
+def flatten(detail: Any, prefix: str = "") -> Fields:
+    """{"dates.check_in": ["..."]} for nested details; "non_field_errors" for what has no field."""
+    if isinstance(detail, Mapping):
+        fields: Fields = {}
+        for key, inner in detail.items():
+            fields |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+        return fields
+    if isinstance(detail, list) and any(isinstance(item, Mapping) for item in detail):
+        return flatten({index: item for index, item in enumerate(detail) if item}, prefix)
+    messages = [str(item) for item in detail] if isinstance(detail, list) else [str(detail)]
+    return {prefix or "non_field_errors": messages}
+
+
+def _answer(http_status: int, *, code: str, message: str) -> JsonResponse:
+    return JsonResponse(envelope(code=code, message=message), status=http_status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Django's own 400, of which a Host header that nobody allowed is the common one."""
+    return _answer(
+        400, code="bad_request", message="The request is malformed, or its Host is not served here."
+    )
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Django's own 403."""
+    return _answer(403, code="permission_denied", message="This is not allowed.")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
+    """The 403 of a form without its token."""
+    return _answer(403, code="csrf_failed", message="The form's token is missing or wrong; reload the page.")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Django's own 404: no such path."""
+    return _answer(404, code="not_found", message="There is nothing at this address.")
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """The 500: a defect; its traceback is in the log under the request's id."""
+    return _answer(
+        500, code="server_error", message="The service failed; quote the X-Request-Id to its operators."
+    )

@@ -1,0 +1,168 @@
+"""Settings: the environment for what differs between places, credential files for secrets."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from config.environment import Environment
+from config.logs import logging_config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# A build (collectstatic, makemigrations --check, compileall) has no secret and no database.
+BUILDING = os.environ.get("BOOKING_BUILD", "") == "1"
+env = Environment(os.environ, building=BUILDING)
+
+RELEASE_ID = env.text("BOOKING_RELEASE_ID")
+DEBUG = env.flag("BOOKING_DEBUG")
+SECRET_KEY = env.signing_key("secret_key")
+ALLOWED_HOSTS = env.hosts("BOOKING_ALLOWED_HOSTS")
+TRUSTED_PROXY = env.flag("BOOKING_TRUSTED_PROXY")
+
+# --- Code ---------------------------------------------------------------------------------------------
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "accounts.User"
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.postgres",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "booking.core",
+    "booking.accounts",
+    "booking.listings",
+    "booking.bookings",
+]
+MIDDLEWARE = [
+    "booking.core.middleware.ReleaseMiddleware",  # outermost: its header is on every answer
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+APPEND_SLASH = False  # a redirect would turn a POST into a GET; a wrong path is 404
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+# --- Database -----------------------------------------------------------------------------------------
+# Kept connections, not psycopg's pool: a worker serves one request a thread and keeps one connection a
+# thread, so a host's connections are workers x threads, known beforehand; a pool would add threads and
+# spare connections to each process, for every release that is up (current, new, warm). Each connection is
+# checked before a request uses it, and replaced after a minute, so that a failover is followed.
+# A build gets no database at all, rather than one that it could reach by mistake.
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {}
+    if BUILDING
+    else {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": env.text("BOOKING_DATABASE_HOST"),
+        "PORT": env.number("BOOKING_DATABASE_PORT", 5432),
+        "NAME": env.text("BOOKING_DATABASE_NAME", "booking"),
+        "USER": env.text("BOOKING_DATABASE_USER", "booking"),
+        "PASSWORD": env.credential("database_password"),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "sslmode": env.text("BOOKING_DATABASE_SSLMODE", "verify-full"),
+            "sslrootcert": env.text("BOOKING_DATABASE_SSLROOTCERT", "") or None,
+            "application_name": f"booking {RELEASE_ID}",
+            # A database host that vanishes must turn /readyz red within seconds, not hang it: seconds to
+            # connect, milliseconds for data that is never acknowledged, seconds until a silent peer is dead.
+            "connect_timeout": 2,
+            "tcp_user_timeout": 3000,
+            "keepalives_idle": 2,
+            "keepalives_interval": 1,
+            "keepalives_count": 2,
+        },
+    }
+}
+
+# --- Redis --------------------------------------------------------------------------------------------
+REDIS_CA = env.text("BOOKING_REDIS_TLS_CA", "")
+REDIS_ADDRESS = f"{env.text('BOOKING_REDIS_HOST')}:{env.number('BOOKING_REDIS_PORT', 6379)}"
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": f"{'rediss' if REDIS_CA else 'redis'}://{REDIS_ADDRESS}/0",
+        "KEY_PREFIX": "booking",
+        "OPTIONS": {
+            "password": env.credential("redis_password"),
+            # Redis is a help, never a need: one that does not answer costs half a second at most.
+            "socket_connect_timeout": 0.5,
+            "socket_timeout": 0.5,
+            **({"ssl_ca_certs": REDIS_CA} if REDIS_CA else {}),
+        },
+    }
+}
+
+# --- Static files -------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = env.text("BOOKING_STATIC_ROOT", str(BASE_DIR / "build" / "static"))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "booking.core.storage.ReleaseStaticFilesStorage"
+    },
+}
+
+# --- Security -----------------------------------------------------------------------------------------
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY else None
+CSRF_COOKIE_SECURE = not DEBUG
+CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "booking.core.errors.csrf_failure"
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W004",  # Strict-Transport-Security is set by the load balancer, for static files as well
+    "security.W008",  # so is the redirect to https; health checks speak http to this process
+    "security.W009",  # wants 50 characters; `signing_key` refuses short keys, and 43 drawn ones hold 256 bits
+]
+
+# --- API ----------------------------------------------------------------------------------------------
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["booking.core.parsers.BoundedJSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "booking.core.pagination.NewestFirst",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "booking.core.errors.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Booking service",
+    "DESCRIPTION": "Hosts list places, guests book them. The day of check-out is free for the next guest.",
+    "VERSION": "1.0.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- Time, language, logs -----------------------------------------------------------------------------
+LANGUAGE_CODE = "en-gb"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = env.text("BOOKING_TIME_ZONE", "UTC")
+LOGGING = logging_config(release=RELEASE_ID, debug=DEBUG)
+
+env.finish()

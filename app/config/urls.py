@@ -1,0 +1,25 @@
+"""Every path that the service answers."""
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from booking.core.health import Healthz, Readyz
+
+api = [
+    path("", include("booking.accounts.urls")),
+    path("listings/", include("booking.listings.urls")),
+    path("bookings/", include("booking.bookings.urls")),
+]
+
+urlpatterns = [
+    path("healthz", Healthz.as_view(), name="healthz"),
+    path("readyz", Readyz.as_view(), name="readyz"),
+    path("api/v1/", include(api)),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+]
+
+handler400 = "booking.core.errors.bad_request"
+handler403 = "booking.core.errors.permission_denied"
+handler404 = "booking.core.errors.page_not_found"
+handler500 = "booking.core.errors.server_error"

@@ -1,0 +1,172 @@
+"""The only reader of inventories/: what `ansible-inventory --list` says of one, as a typed Fleet."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.errors import NoValueError, PreflightError, UsageError
+from deploy.specs import ROOT, Tree, tree
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host. address: where ssh connects. addresses: the host's own, IPv4 first, never empty."""
+
+    name: str
+    address: str
+    addresses: tuple[str, ...]
+    variables: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """One environment: its hosts, and its groups as host names, both in inventory order."""
+
+    env: str
+    hosts: Mapping[str, Host]
+    groups: Mapping[str, Sequence[str]]
+    tree: Tree = field(repr=False)
+
+    def group(self, name: str) -> list[Host]:
+        """Hosts of a group, in inventory order; empty for a group that this environment does not have."""
+        return [self.hosts[host] for host in self.groups.get(name, ())]
+
+    def need(self, name: str) -> list[Host]:
+        """Hosts of a group that must not be empty. PreflightError: it is."""
+        if hosts := self.group(name):
+            return hosts
+        raise PreflightError(
+            f"group '{name}' has no hosts",
+            f"inventories/{self.env}/hosts.yml",
+            f"put a host into '{name}' there",
+        )
+
+    def value(self, host: str, name: str) -> Any:
+        """A variable as it holds on `host`: the inventory over role defaults over shared defaults.
+
+        NoValueError: neither set nor defaulted. UsageError: no such host; or the value is encrypted or a
+        template, which only Ansible can resolve.
+        """
+        if host not in self.hosts:
+            raise UsageError(
+                f"no host '{host}' in environment '{self.env}'; there are: {', '.join(self.hosts)}"
+            )
+        where = f"inventories/{self.env}"
+        variables = self.hosts[host].variables
+        if name not in variables:
+            try:
+                return self.tree.default(name)
+            except KeyError:
+                raise NoValueError(
+                    f"{name} has no value for host '{host}'", where, f"set it in {where}/group_vars/all/"
+                ) from None
+        return _plain(variables[name], f"{name} (host '{host}')", where)
+
+    def roles(self, host: str) -> tuple[str, ...]:
+        """Names of the roles that site.yml runs on `host`."""
+        return self.tree.roles_of(host, self.groups)
+
+
+def environments(root: Path = ROOT) -> list[str]:
+    """Names of the environments under inventories/, sorted."""
+    folder = root / "inventories"
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+
+def folder(env: str, root: Path = ROOT) -> Path:
+    """The folder of an environment. UsageError: there is none of that name."""
+    path = root / "inventories" / env
+    if _NAME.fullmatch(env) and path.is_dir():
+        return path
+    known = ", ".join(environments(root)) or "none"
+    raise UsageError(
+        f"no environment '{env}' under inventories/; there are: {known}",
+        mend="name one with --env NAME, or raise a sandbox of your own with `make up`",
+    )
+
+
+def load(env: str, root: Path = ROOT) -> Fleet:
+    """The fleet of environment `env`; encrypted values stay as they are, no vault password is asked for.
+
+    UsageError: no such environment, or Ansible cannot read it. PreflightError: ansible-inventory is missing.
+    """
+    path = folder(env, root)
+    command = Path(sys.executable).parent / "ansible-inventory"
+    try:
+        run = subprocess.run(
+            [str(command), "-i", str(path), "--list"],
+            cwd=root,
+            env={**os.environ, "ANSIBLE_CONFIG": str(root / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise PreflightError(
+            f"{command} is missing", mend="scripts/bootstrap, then call this from its .venv"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"ansible-inventory did not answer within {_TIMEOUT_S} s", f"inventories/{env}"
+        ) from None
+    # A file that does not parse is a mere warning to ansible-inventory: fewer hosts, exit code 0.
+    if run.returncode != 0 or "Unable to parse" in run.stderr:
+        raise UsageError(f"ansible-inventory cannot read it:\n{run.stderr.strip()}", f"inventories/{env}")
+    return parse(env, json.loads(run.stdout), tree(root))
+
+
+def parse(env: str, listing: Mapping[str, Any], source: Tree) -> Fleet:
+    """A Fleet from the JSON of `ansible-inventory --list`. UsageError: no hosts, or a templated address."""
+    hostvars: Mapping[str, Mapping[str, Any]] = listing.get("_meta", {}).get("hostvars", {})
+    groups = {"all": _members(listing, "all")}
+    groups.update({name: _members(listing, name) for name in listing if name not in ("_meta", "all")})
+    if not groups["all"]:
+        raise UsageError(
+            "the inventory has no hosts", f"inventories/{env}", f"add hosts to inventories/{env}/hosts.yml"
+        )
+    hosts = {name: _host(env, name, hostvars.get(name, {})) for name in groups["all"]}
+    return Fleet(env, hosts, groups, source)
+
+
+def _host(env: str, name: str, variables: Mapping[str, Any]) -> Host:
+    where = f"inventories/{env}/hosts.yml"
+    address = str(_plain(variables.get("ansible_host") or name, f"ansible_host (host '{name}')", where))
+    own = _plain(variables.get("base_addresses") or [address], f"base_addresses (host '{name}')", where)
+    return Host(name, address, tuple(str(a) for a in own), variables)
+
+
+def _members(listing: Mapping[str, Any], group: str) -> list[str]:
+    entry = listing.get(group) or {}
+    names = list(entry.get("hosts", ()))
+    for child in entry.get("children", ()):
+        names.extend(_members(listing, child))
+    return list(dict.fromkeys(names))
+
+
+def _plain(value: Any, what: str, where: str) -> Any:
+    if isinstance(value, dict) and "__ansible_vault" in value:
+        raise UsageError(f"{what} is encrypted; only Ansible reads secrets", where)
+    if templated(value):
+        raise UsageError(f"{what} is a template ('{{{{ … }}}}'); write the value itself", where)
+    return value
+
+
+def templated(value: Any) -> bool:
+    """Whether a value, or anything in it, is a Jinja template."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    if isinstance(value, dict):
+        return any(templated(v) for v in value.values())
+    return isinstance(value, list | tuple) and any(templated(v) for v in value)

@@ -1,0 +1,78 @@
+"""Pure builders of the argument lists that hosts run. One place, so that tests see every command there is."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HELPER = "/usr/local/sbin/booking-release"
+Command = tuple[str, ...]
+
+
+def helper(act: str, *arguments: str, token: int | None = None) -> Command:
+    """A call of the root-owned helper; acts that change something carry the lock's token."""
+    lock = () if token is None else ("--token", str(token))
+    return ("sudo", "-n", HELPER, act, *lock, *arguments)
+
+
+def status() -> Command:
+    """Ask for the state of a host."""
+    return helper("status")
+
+
+def lock(owner: Mapping[str, Any], replace: int | None = None) -> Command:
+    """Take the lock; `replace` is the token of a lock whose owner is dead."""
+    dead = () if replace is None else ("--replace", str(replace))
+    return helper("lock", *dead, json.dumps(owner, sort_keys=True))
+
+
+def unlock(token: int) -> Command:
+    """Give the lock back."""
+    return helper("unlock", token=token)
+
+
+def stage(release: str, parts: Sequence[str], token: int) -> Command:
+    """Receive a release on standard input: the manifest on one line, then `parts` in this order."""
+    return helper("stage", *(word for part in parts for word in ("--part", part)), release, token=token)
+
+
+def migrate(release: str, token: int) -> Command:
+    """Apply the migrations that the database lacks."""
+    return helper("migrate", release, token=token)
+
+
+def start(release: str, token: int) -> Command:
+    """Start a new activation and wait until it is ready."""
+    return helper("start", release, token=token)
+
+
+def swap(activation: str, token: int) -> Command:
+    """Switch the host to a running activation."""
+    return helper("swap", activation, token=token)
+
+
+def stop_others(token: int) -> Command:
+    """Stop every activation but the serving one."""
+    return helper("stop-others", token=token)
+
+
+def clear(token: int) -> Command:
+    """Back to a host without a release."""
+    return helper("clear", token=token)
+
+
+def record(token: int) -> Command:
+    """Append the ledger entry that comes on standard input."""
+    return helper("record", token=token)
+
+
+def remove(releases: Sequence[str], token: int) -> Command:
+    """Delete releases, and what only they referred to."""
+    return helper("remove", *releases, token=token)
+
+
+def shell(command: Command) -> str:
+    """The command as one line for a remote shell, every word quoted."""
+    return shlex.join(command)

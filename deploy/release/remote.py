@@ -1,0 +1,150 @@
+"""One host over ssh: strict about its key, without Nagle's delay, every answer one line of JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from deploy.release import commands
+from deploy.release.settings import DEPLOY_USER, Settings, Target
+
+SILENT_PEER_MS = 20_000
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what it would log is raised, and told, as well
+
+
+class HostFailure(Exception):
+    """An act failed on a host. `unit` and `journal` (its last lines) are empty where no unit is concerned."""
+
+    def __init__(
+        self, host: str, what: str, mend: str = "", *, unit: str = "", journal: Iterable[str] = ()
+    ) -> None:
+        super().__init__(f"{host}: {what}")
+        self.host, self.what, self.unit, self.journal, self.mend = host, what, unit, tuple(journal), mend
+
+
+class Unreachable(HostFailure):
+    """No connection, or nobody there who understands."""
+
+
+class Remote:
+    """A connection to one host as the deploy account."""
+
+    def __init__(self, target: Target, settings: Settings) -> None:
+        self.target, self.settings = target, settings
+        self._client = paramiko.SSHClient()
+        self._channels: set[paramiko.Channel] = set()
+
+    @property
+    def name(self) -> str:
+        """The host's name in the inventory."""
+        return self.target.name
+
+    def connect(self) -> None:
+        """Connect. Unreachable: with the reason and what mends it."""
+        target, seconds = self.target, self.settings.connect_seconds
+        known = self.settings.known_hosts_file
+        try:
+            self._client.load_host_keys(known) if known else self._client.load_system_host_keys()
+            self._client.set_missing_host_key_policy(paramiko.RejectPolicy())
+            sock = socket.create_connection((target.address, target.port), seconds)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_PEER_MS)
+            self._client.connect(
+                target.address, target.port, DEPLOY_USER, key_filename=target.key_file or None, sock=sock,
+                allow_agent=not target.key_file, look_for_keys=not target.key_file,
+                timeout=seconds, banner_timeout=seconds, auth_timeout=seconds,
+            )  # fmt: skip
+        except (OSError, paramiko.SSHException) as error:
+            self.close()
+            raise Unreachable(self.name, *self._why(error)) from None
+
+    def _why(self, error: Exception) -> tuple[str, str]:
+        """What kept a connection from being made, and what mends it."""
+        target, known = self.target, self.settings.known_hosts_file or "~/.ssh/known_hosts"
+        place = f"{target.address} port {target.port}"
+        if isinstance(error, FileNotFoundError):
+            return f"the file {error.filename} is missing", "make it, or correct the inventory"
+        if isinstance(error, paramiko.BadHostKeyException):
+            return (
+                f"its ssh key is not the one in {known}",
+                f"ssh-keygen -f {known} -R {target.address}, if it was rebuilt",
+            )
+        if isinstance(error, paramiko.AuthenticationException):
+            return f"it refuses the account {DEPLOY_USER}: never converged, or another key", self._converge()
+        if "not found in known_hosts" in str(error):
+            scan = f"ssh-keyscan -p {target.port} {target.address} >> {known}, after comparing it"
+            return f"its ssh key is unknown to {known}", scan
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return f"no connection to {place}: {reason}", "start the host, or correct ansible_host"
+
+    def _converge(self) -> str:
+        return f"ansible-playbook -i inventories/{self.settings.env} site.yml"
+
+    def call(
+        self, command: commands.Command, stream: Iterable[bytes] = (), timeout: float = 120
+    ) -> dict[str, Any]:
+        """Run one command with `stream` as standard input; answers its JSON. HostFailure: it failed.
+
+        timeout: seconds without a byte in either direction after which the host counts as lost.
+        """
+        try:
+            transport = self._client.get_transport()
+            if transport is None:
+                raise Unreachable(self.name, "not connected")
+            channel = transport.open_session(timeout=self.settings.connect_seconds)
+            self._channels.add(channel)
+            try:
+                channel.settimeout(timeout)
+                channel.exec_command(commands.shell(command))
+                with contextlib.suppress(OSError):  # it ended before it read everything: its answer says why
+                    for block in stream:
+                        channel.sendall(block)
+                    channel.shutdown_write()
+                out = b"".join(iter(lambda: channel.recv(65536), b""))
+                err = b"".join(iter(lambda: channel.recv_stderr(65536), b""))
+                code = channel.recv_exit_status()
+            finally:
+                self._channels.discard(channel)
+                channel.close()
+        except TimeoutError:
+            raise Unreachable(self.name, f"no answer to `{command[3]}` within {timeout:.0f} s") from None
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise Unreachable(self.name, f"the connection broke during `{command[3]}`: {error}") from None
+        return self._answer(code, out.decode(errors="replace"), err.decode(errors="replace").strip())
+
+    def _answer(self, code: int, out: str, err: str) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = json.loads(out)
+        except ValueError:
+            if "command not found" in err or "password is required" in err or "not allowed" in err:
+                what = "the release helper is not there: this host was never converged"
+                raise Unreachable(self.name, what, self._converge()) from None
+            raise HostFailure(
+                self.name, f"the helper ended with {code}: {err or out.strip() or 'no output'}"
+            ) from None
+        if error := answer.get("error"):
+            raise HostFailure(self.name, error["what"], unit=error["unit"], journal=error["journal"])
+        return answer
+
+    def abort(self) -> None:
+        """End what is under way; whoever waits for it gets a HostFailure."""
+        for channel in list(self._channels):
+            channel.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def file_blocks(path: Path, size: int = 1 << 18) -> Iterable[bytes]:
+    """A file's contents in blocks of `size` bytes."""
+    with path.open("rb") as handle:
+        yield from iter(lambda: handle.read(size), b"")

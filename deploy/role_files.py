@@ -1,0 +1,141 @@
+"""One role's files as typed data: defaults, argument specs, declared ports and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port that a role listens on, by names of variables; who may connect is the union of the three."""
+
+    port: str
+    protocol: str
+    purpose: str
+    groups: tuple[str, ...] = ()
+    networks: str = ""
+    world: bool = False
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret that `fab secrets.init` draws. kind: token, or ca, whose certificate is drawn with its key."""
+
+    name: str
+    kind: str
+    certificate: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every variable that drawing this secret fills."""
+        return (self.name, self.certificate) if self.certificate else (self.name,)
+
+
+@dataclass(frozen=True)
+class Role:
+    """One role as its files describe it; options is the argument spec's `options` of the entry point main."""
+
+    name: str
+    defaults: Mapping[str, Any]
+    options: Mapping[str, Mapping[str, Any]]
+    ports: tuple[Port, ...]
+    secrets: tuple[Secret, ...]
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Debian packages that the role installs unless the inventory says otherwise."""
+        return tuple(self.defaults.get(f"{self.name}_packages") or ())
+
+
+def read(path: Path, empty: Any = None) -> Any:
+    """A YAML file as plain data; `empty` (default {}) when missing or empty. UsageError: not YAML."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            data = yaml.load(stream, Loader=yaml.CSafeLoader)  # SafeLoader in C: ten times as fast
+    except FileNotFoundError:
+        data = None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise UsageError(
+            f"not readable as YAML: {getattr(error, 'problem', error)}", f"{path}{line}"
+        ) from error
+    return data if data is not None else ({} if empty is None else empty)
+
+
+def read_role(folder: Path) -> Role:
+    """The role in `folder`; a missing file is an empty one. UsageError: a file says what it may not."""
+    specs, declares = folder / "meta/argument_specs.yml", folder / "meta/declares.yml"
+    main = (read(specs).get("argument_specs") or {}).get("main") or {}
+    declared = read(declares)
+    return Role(
+        name=folder.name,
+        defaults=read(folder / "defaults/main.yml"),
+        options=options(main.get("options"), specs),
+        ports=tuple(_port(entry, declares) for entry in mappings(declared.get("ports"), declares)),
+        secrets=tuple(_secret(entry, declares) for entry in mappings(declared.get("secrets"), declares)),
+    )
+
+
+def _port(entry: Mapping[str, Any], path: Path) -> Port:
+    _only(
+        entry,
+        {"port", "protocol", "purpose", "groups", "networks", "world"},
+        {"port", "protocol", "purpose"},
+        path,
+    )
+    if entry["protocol"] not in ("tcp", "udp"):
+        raise UsageError(
+            f"port {entry['port']}: protocol is tcp or udp, not {entry['protocol']!r}", str(path)
+        )
+    port = Port(
+        port=entry["port"],
+        protocol=entry["protocol"],
+        purpose=entry["purpose"],
+        groups=tuple(entry.get("groups") or ()),
+        networks=entry.get("networks") or "",
+        world=bool(entry.get("world", False)),
+    )
+    if not (port.groups or port.networks or port.world):
+        raise UsageError(
+            f"port {port.port}: says nobody who may connect (groups, networks or world)", str(path)
+        )
+    return port
+
+
+def _secret(entry: Mapping[str, Any], path: Path) -> Secret:
+    _only(entry, {"name", "kind", "certificate"}, {"name", "kind"}, path)
+    secret = Secret(entry["name"], entry["kind"], entry.get("certificate") or "")
+    if secret.kind not in ("token", "ca") or bool(secret.certificate) != (secret.kind == "ca"):
+        raise UsageError(f"secret {secret.name}: kind is token, or ca with a certificate", str(path))
+    return secret
+
+
+def _only(entry: Mapping[str, Any], known: set[str], needed: set[str], path: Path) -> None:
+    if unknown := set(entry) - known:
+        raise UsageError(f"unknown key {', '.join(sorted(unknown))} in {dict(entry)}", str(path))
+    if missing := needed - set(entry):
+        raise UsageError(f"missing key {', '.join(sorted(missing))} in {dict(entry)}", str(path))
+
+
+def options(data: Any, path: Path) -> Mapping[str, Mapping[str, Any]]:
+    """The `options` of an argument spec, found in `path`. UsageError: not a mapping of mappings."""
+    if data is None:
+        return {}
+    if not isinstance(data, dict) or not all(isinstance(option, dict) for option in data.values()):
+        raise UsageError("options is a mapping of variables to their specifications", str(path))
+    return data
+
+
+def mappings(data: Any, path: Path) -> list[Mapping[str, Any]]:
+    """A list of mappings found in `path`; empty for None. UsageError: something else."""
+    if not isinstance(data, list | None) or not all(isinstance(entry, dict) for entry in data or ()):
+        raise UsageError("a list of mappings is expected", str(path))
+    return data or []

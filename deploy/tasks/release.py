@@ -1,0 +1,59 @@
+"""Releases: build, deploy, roll back, look, verify."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from deploy import inventory
+from deploy.release import engine, show
+from deploy.release.settings import default_environment
+from deploy.specs import ROOT
+from deploy.tasks.guard import guarded
+
+ENV = "environment below inventories/; the default one of ansible.cfg unless given"
+REF = "git ref of the release; HEAD unless given"
+
+
+@task(help={"ref": REF, "env": ENV})
+@guarded
+def build(context: Context, ref: str = "", env: str = "") -> None:
+    """Build a release from a git ref, below build/."""
+    print(show.artefact(engine.build(env or default_environment(), ref)))
+
+
+@task(help={"ref": REF, "env": ENV})
+@guarded
+def deploy(context: Context, ref: str = "", env: str = "") -> None:
+    """Bring a release to every host, without dropping a request."""
+    print(engine.deploy(env or default_environment(), ref))
+
+
+@task(help={"env": ENV})
+@guarded
+def rollback(context: Context, env: str = "") -> None:
+    """Bring back the good release before the current one."""
+    print(engine.rollback(env or default_environment()))
+
+
+@task(help={"env": ENV})
+@guarded
+def status(context: Context, env: str = "") -> None:
+    """Show what every host runs, and what was done last."""
+    print(show.status(engine.status(env or default_environment())))
+
+
+@task(help={"env": ENV})
+@guarded
+def verify(context: Context, env: str = "") -> None:
+    """Prove that every host is what its roles say (read-only): pytest tests/roles, over ssh."""
+    name = inventory.load(env or default_environment()).env
+    command = f"{sys.executable} -m pytest tests/roles"
+    with context.cd(str(ROOT)):
+        done = context.run(command, env={**os.environ, "NEXUS_ENV": name}, pty=sys.stdout.isatty(), warn=True)
+    if done is not None and done.exited:
+        raise Exit(code=done.exited)

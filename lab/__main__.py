@@ -1,0 +1,118 @@
+"""`python -m lab`: what `make up`, `make down` and their kin call."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from deploy.errors import NexusError
+from lab import host, image, lifecycle
+from lab.errors import LabError
+from lab.progress import Progress, complain
+from lab.state import ROOT, Lab, check_name, check_size, every, load
+from lab.summary import print_status, print_summary
+from lab.topology import SIZES
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line of `python -m lab`."""
+    parser = argparse.ArgumentParser(prog="lab", description="The sandbox fleet.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    raise_ = verbs.add_parser("up", help="raise the fleet and deploy to it; run again, it completes")
+    raise_.add_argument("--size", default=None, help=f"one of {', '.join(SIZES)} (small)")
+    raise_.add_argument("--bare", action="store_true", help="an image without the roles' packages")
+    raise_.add_argument("--hosts-only", action="store_true", help="stop before anything is converged")
+    verbs.add_parser("down", help="remove the fleet and everything it left on the machine")
+    verbs.add_parser("status", help="the hosts, their addresses and whether they run")
+    verbs.add_parser("list", help="every sandbox of this machine")
+    verbs.add_parser("clean-images", help="remove cached images that no sandbox uses")
+    shell = verbs.add_parser("ssh", help="a shell on a host, or a command there")
+    crash = verbs.add_parser("crash", help="end a host as a power cut would; `up` starts it again")
+    for verb in (shell, crash):
+        verb.add_argument("host")
+    shell.add_argument("command", nargs=argparse.REMAINDER)
+    parser.add_argument("--lab", default=os.environ.get("LAB") or "lab", help="its name (lab)")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out one command; returns its exit code."""
+    name = check_name(options.lab)
+    if options.verb == "up":
+        progress = Progress(ROOT / "build/logs" / name)
+        size = check_size(options.size) if options.size else None
+        if options.hosts_only:
+            lifecycle.hosts(name, size, baked=not options.bare, progress=progress)
+            return 0
+        lab = lifecycle.up(name, size, baked=not options.bare, progress=progress)
+        print_summary(lab, progress)
+    elif options.verb == "down":
+        print(f"{name}: removed" if lifecycle.down(name) else f"{name}: there is no such sandbox; nothing to remove")
+    elif options.verb == "list":
+        for lab in every():
+            print(f"{lab.name:<16} {lab.size:<6} {lab.topology.ipv4}  {lab.clone}")
+    elif options.verb == "clean-images":
+        print("\n".join(f"removed {each}" for each in image.clean()) or "no image to remove")
+    elif options.verb == "status":
+        print_status(_existing(name))
+    elif options.verb == "crash":
+        lab = _existing(name)
+        host.crash(lab, _host(lab, options.host))
+    else:
+        lab = _existing(name)
+        return _ssh(lab, options.host, options.command)
+    return 0
+
+
+def _existing(name: str) -> Lab:
+    lab = load(name)
+    if lab is None:
+        raise LabError(f"there is no sandbox {name!r}", mend="make up")
+    return lab
+
+
+def _host(lab: Lab, name: str) -> host.Host:
+    for each in lab.topology.hosts:
+        if each.name == name:
+            return each
+    names = ", ".join(each.name for each in lab.topology.hosts)
+    raise LabError(f"there is no host {name!r}; hosts are: {names}", mend=f"make ssh HOST={lab.topology.hosts[0].name}",
+                   code=2)
+
+
+def _ssh(lab: Lab, name: str, command: list[str]) -> int:
+    target = _host(lab, name)
+    user = "root" if target.is_outside else "ops"
+    os.execvp("ssh", [
+        "ssh", "-i", str(lab.key), "-o", f"UserKnownHostsFile={lab.known_hosts}", "-o", "LogLevel=ERROR",
+        f"{user}@{target.ipv4}", *command,
+    ])
+
+
+def _stop(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run, and end every failure with one message and its code."""
+    os.chdir(ROOT)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        return run(parse(sys.argv[1:]))
+    except NexusError as error:
+        complain(error)
+        return int(error.code)
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing is lost: the same command goes on from here, `make down` removes it", file=sys.stderr)
+        return 130
+    except OSError as error:
+        complain(LabError(str(error), where=str(Path(error.filename)) if error.filename else "",
+                          mend="mend that, then run the same command again"))
+        return 10
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""`outside`: the one host that plays the rest of the world (DNS and an ACME authority)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from lab import machine
+from lab.errors import LabError
+from lab.inventory import ACME_HOST, acme_roots
+from lab.progress import Progress
+from lab.state import ROOT, Lab
+from lab.topology import DOMAIN
+
+PLAYBOOK = Path(__file__).with_name("site.yml")
+DAYS = 3650
+
+
+def authority(lab: Lab) -> str:
+    """The PEM certificate of the authority that vouches for the ACME server itself; drawn once,
+    together with the server's own key and certificate, below `outside/`."""
+    folder = lab.directory / "outside"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "server.pem").exists():
+        _draw(folder)
+    return (folder / "ca.pem").read_text()
+
+
+def converge(lab: Lab, progress: Progress) -> None:
+    """Provision `outside` by its own playbook."""
+    host = lab.topology.outside
+    inventory = lab.directory / "outside/hosts.yml"
+    addresses = {h.name: [h.ipv4, h.ipv6] for h in lab.topology.hosts}
+    balancer = lab.topology.group("loadbalancers")[0]
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": {"outside": {
+        "ansible_host": host.ipv4,
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(lab.key),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={lab.known_hosts}",
+        "ansible_control_path_dir": f"/run/nexus/{lab.id}-{lab.token}",
+        "outside_names": {**addresses, ACME_HOST: addresses["outside"], DOMAIN: [balancer.ipv4, balancer.ipv6]},
+        "outside_resolvers": machine.resolvers(),
+        "outside_bootstrap_resolver": (machine.resolvers() or [""])[0],
+        "outside_certificates": str(lab.directory / "outside"),
+    }}}}))
+    progress.run(
+        [Path(machine.python()).with_name("ansible-playbook"), "-i", inventory, PLAYBOOK],
+        log="outside", mend="make up", cwd=ROOT,
+    )
+
+
+def fetch_roots(lab: Lab) -> Path:
+    """Add the ACME authority's present root to the file of roots, and return that file.
+
+    Pebble draws a new root at every start; certificates issued before stay valid under the old one.
+    """
+    address = lab.topology.outside.ipv4
+    done = subprocess.run(
+        ["curl", "--silent", "--show-error", "--fail", "--max-time", "10", "--retry", "20",
+         "--retry-delay", "1", "--retry-connrefused", "--cacert",
+         str(lab.directory / "outside/ca.pem"), "--resolve", f"{ACME_HOST}:15000:{address}",
+         f"https://{ACME_HOST}:15000/roots/0"],
+        check=False, capture_output=True, text=True,
+    )
+    if done.returncode:
+        raise LabError(f"the ACME authority does not answer: {done.stderr.strip()}", where="outside", mend="make up")
+    roots = acme_roots(lab)
+    known = roots.read_text() if roots.exists() else ""
+    if done.stdout not in known:
+        roots.write_text(known + done.stdout)
+    return roots
+
+
+def _draw(folder: Path) -> None:
+    """An authority and a server certificate for ACME_HOST."""
+    now = datetime.now(UTC)
+
+    def certificate(subject: str, public: ec.EllipticCurvePublicKey, issuer: str) -> x509.CertificateBuilder:
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+        by = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)])
+        start = now - timedelta(days=1)
+        return (
+            x509.CertificateBuilder().subject_name(name).issuer_name(by).public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start).not_valid_after(start + timedelta(days=DAYS))
+        )
+
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_name = "Sandbox authority"
+    ca = certificate(ca_name, ca_key.public_key(), ca_name).add_extension(
+        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    ).sign(ca_key, hashes.SHA256())
+    server = certificate(ACME_HOST, key.public_key(), ca_name).add_extension(
+        x509.SubjectAlternativeName([x509.DNSName(ACME_HOST)]), critical=False
+    ).sign(ca_key, hashes.SHA256())
+    (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.key").write_bytes(key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ))
+    (folder / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
+
+
+def describe(lab: Lab) -> str:
+    """One line of JSON for `status`: what `outside` offers."""
+    return json.dumps({"dns": lab.topology.outside.ipv4, "acme": f"https://{ACME_HOST}:14000/dir"})

@@ -1,0 +1,64 @@
+"""What `up` ends with and `status` prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lab import host
+from lab.inventory import acme_roots
+from lab.progress import Progress
+from lab.state import ROOT, Lab
+from lab.topology import DOMAIN
+
+
+def hosts_table(lab: Lab) -> Table:
+    """The hosts with addresses, groups and whether they run."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("host", "IPv4", "IPv6", "groups", "state"):
+        table.add_column(column)
+    for each in lab.topology.hosts:
+        groups = "DNS, ACME" if each.is_outside else ", ".join(each.groups)
+        table.add_row(each.name, each.ipv4, each.ipv6, groups, "runs" if host.is_running(lab, each) else "down")
+    return table
+
+
+def curl(lab: Lab) -> str:
+    """A command that calls the service the way a client does."""
+    address = lab.topology.group("loadbalancers")[0].ipv4
+    return f"curl --cacert {acme_roots(lab)} --resolve {DOMAIN}:443:{address} https://{DOMAIN}/api/v1/listings/"
+
+
+def print_status(lab: Lab) -> None:
+    """The hosts and how to call them."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(hosts_table(lab))
+    console.print(f"\n{curl(lab)}")
+
+
+def print_summary(lab: Lab, progress: Progress) -> None:
+    """What was raised, how to use it, what to try next."""
+    console = progress.console
+    env = "" if lab.name == "lab" else f" --env {lab.name}"
+    tools = ".venv/bin/"
+    console.print(f"\nThe fleet serves https://{DOMAIN}, {progress.total:.0f} s after the start.\n")
+    console.print(hosts_table(lab))
+    console.print(f"""
+call it      {curl(lab)}
+a browser    https://localhost:{lab.port}/api/docs/ (its certificate is for {DOMAIN}: accept the warning,
+             or put "127.0.0.1 {DOMAIN}" into /etc/hosts and open https://{DOMAIN}:{lab.port}/api/docs/)
+a shell      make ssh HOST=web1{'' if lab.name == 'lab' else f' LAB={lab.name}'}
+next         {tools}fab status{env}      what runs where
+             {tools}fab deploy{env}      ship the present commit
+             {tools}fab rollback{env}    back to the release before
+             make test             prove it, on a fleet of its own
+             make down{'' if lab.name == 'lab' else f' LAB={lab.name}'}             remove it all
+logs         {_relative(progress.logs)}/""")
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+

@@ -1,0 +1,104 @@
+"""Filters for plays and templates: the resolver of declarations, over the variables of this run.
+
+They see every host of the inventory, whatever --limit says, and run on the controller, whatever the task
+becomes or delegates to. Of another host they read only the variables they need, so that no secret is
+decrypted in passing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+_ROOT = Path(__file__).resolve().parents[2]
+if str(_ROOT) not in sys.path:
+    sys.path.append(str(_ROOT))
+
+from deploy import declarations, validation  # noqa: E402 - the package lies beside plugins/, not on Ansible's path
+from deploy.errors import NexusError, NoValueError  # noqa: E402 - as above
+from deploy.specs import Tree, tree  # noqa: E402 - as above
+
+
+class HostvarsView:
+    """Ansible's hostvars as the resolver's View: this run's values, over the defaults of any role."""
+
+    def __init__(self, hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> None:
+        self._hostvars = hostvars
+        self._seen: dict[str, Mapping[str, Any]] = {}
+        self.groups = groups
+        self.tree: Tree = tree(_ROOT)
+
+    def value(self, host: str, name: str) -> Any:
+        """A variable as it holds on `host`, rendered. NoValueError: neither set nor defaulted."""
+        if host not in self._seen:
+            if host not in self._hostvars:
+                raise NexusError(f"no host '{host}' in the inventory")
+            self._seen[host] = self._hostvars[host]  # each look-up gathers all of a host's variables
+        variables = self._seen[host]
+        if name in variables:
+            return variables[name]
+        try:
+            return self.tree.default(name)
+        except KeyError:
+            raise NoValueError(f"{name} has no value for host '{host}'") from None
+
+
+def firewall_rules(
+    hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """`hostvars | nexus_firewall_rules(inventory_hostname, groups)`: the ports open on a host.
+
+    Each: port, protocol, purpose, role, world (bool), ipv4 and ipv6 (lists of addresses and networks).
+    """
+    return [rule.plain() for rule in declarations.rules(HostvarsView(hostvars, groups), host)]
+
+
+def value(hostvars: Mapping[str, Any], host: str, name: str) -> Any:
+    """`hostvars | nexus_value('db1', 'postgresql_port')`: a variable of any host, role defaults included."""
+    return HostvarsView(hostvars, {}).value(host, name)
+
+
+def addresses(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> list[str]:
+    """`hostvars | nexus_addresses(groups['web'])`: the own addresses of hosts, flat and each once."""
+    return declarations.addresses(HostvarsView(hostvars, {}), hosts)
+
+
+def address(hostvars: Mapping[str, Any], host: str) -> str:
+    """`hostvars | nexus_address('db1')`: the first of a host's own addresses."""
+    return declarations.address(HostvarsView(hostvars, {}), host)
+
+
+def problems(sources: Iterable[str]) -> list[str]:
+    """`ansible_inventory_sources | nexus_problems`: its problems, "file:line: key: message"."""
+    return validation.report(sources, _ROOT)
+
+
+def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A NexusError as Ansible reports a filter's failure: the message, without a traceback."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except NexusError as error:
+            raise AnsibleFilterError(str(error)) from error
+
+    return call
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by name."""
+        found: dict[str, Callable[..., Any]] = {
+            "nexus_firewall_rules": firewall_rules,
+            "nexus_value": value,
+            "nexus_addresses": addresses,
+            "nexus_address": address,
+            "nexus_problems": problems,
+        }
+        return {name: _reported(function) for name, function in found.items()}

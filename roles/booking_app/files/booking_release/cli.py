@@ -1,0 +1,119 @@
+"""The command line: one act a call, every argument validated, one line of JSON as answer."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import IO, Any
+
+from . import migrations, records, store, units
+from .layout import HelperError, Layout, activation_id, release_id, release_of
+
+LONGEST_INPUT = 1 << 20
+
+
+def json_argument(text: str) -> dict[str, Any]:
+    """A JSON object from the command line."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise HelperError(f"not JSON: {error}", code=2) from None
+    if not isinstance(value, dict):
+        raise HelperError("not a JSON object", code=2)
+    return value
+
+
+def in_use(layout: Layout) -> set[str]:
+    """Releases that must not be removed: the current one, and any that runs."""
+    names = {release_of(activation) for activation in units.running(layout)}
+    current = units.current_release(layout)
+    return names | ({current} if current else set())
+
+
+def stop(layout: Layout, activation: str) -> dict[str, Any]:
+    """Stop one activation; the one that nginx uses is refused."""
+    if units.current_activation(layout) == activation:
+        raise HelperError(f"{activation} serves this host: switch to another first", code=2)
+    units.end(layout, activation)
+    return {"stopped": [activation]}
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a wrong argument as this program reports everything: as JSON."""
+
+    def error(self, message: str) -> Any:
+        """Turn argparse's message into a HelperError (2)."""
+        raise HelperError(message, code=2)
+
+
+# every argument by name, and what makes sure that it is one; nothing else reaches an act
+TYPES: dict[str, Callable[[str], Any]] = {
+    "release": release_id,
+    "releases": release_id,
+    "activation": activation_id,
+    "owner": json_argument,
+}
+
+Act = Callable[[Layout, argparse.Namespace, IO[bytes]], dict[str, Any]]
+
+# act -> (function, whether the lock's token is needed, arguments)
+ACTS: dict[str, tuple[Act, bool, tuple[str, ...]]] = {
+    "status": (lambda at, args, _: records.status(at), False, ()),
+    "lock": (
+        lambda at, args, _: records.take_lock(at, args.owner, args.replace),
+        False,
+        ("owner",),
+    ),
+    "unlock": (lambda at, args, _: records.release_lock(at, args.token), False, ()),
+    "stage": (lambda at, args, stream: store.stage(at, args.release, args.part, stream), True, ("release",)),
+    "migrate": (lambda at, args, _: migrations.migrate(at, args.release), True, ("release",)),
+    "start": (lambda at, args, _: units.start(at, args.release), True, ("release",)),
+    "swap": (lambda at, args, _: units.swap(at, args.activation), True, ("activation",)),
+    "stop": (lambda at, args, _: stop(at, args.activation), True, ("activation",)),
+    "stop-others": (lambda at, args, _: units.stop_others(at), True, ()),
+    "clear": (lambda at, args, _: units.clear(at), True, ()),
+    "record": (
+        lambda at, args, stream: records.append_ledger(at, json.loads(stream.read(LONGEST_INPUT))),
+        True,
+        (),
+    ),
+    "remove": (lambda at, args, _: store.remove(at, args.releases, in_use(at)), True, ("releases",)),
+    "boot": (lambda at, args, _: units.boot(at), False, ()),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar, from the table of acts."""
+    top = Parser(prog="booking-release", description=__doc__, allow_abbrev=False)
+    acts = top.add_subparsers(dest="act", required=True, metavar="ACT")
+    for name, (_, locked, arguments) in ACTS.items():
+        act = acts.add_parser(name, allow_abbrev=False)
+        if locked or name == "unlock":
+            act.add_argument("--token", type=int, required=True, help="the token that `lock` answered")
+        if name == "lock":
+            act.add_argument("--replace", type=int, help="the token of a lock whose owner is dead")
+        if name == "stage":
+            act.add_argument("--part", action="append", default=[], help="a part that follows the manifest")
+        for argument in arguments:
+            act.add_argument(argument, type=TYPES[argument], nargs="+" if argument == "releases" else None)
+    return top
+
+
+def main(argv: Sequence[str], layout: Layout | None = None, stream: IO[bytes] | None = None) -> int:
+    """Do one act. Prints {"…": …}, or {"error": {what, unit, journal}}; returns the exit status."""
+    layout = layout or Layout()
+    try:
+        args = parser().parse_args(argv)
+        act, locked, _ = ACTS[args.act]
+        if locked:
+            records.require_token(layout, args.token)
+        answer, code = act(layout, args, stream or sys.stdin.buffer), 0
+    except HelperError as error:
+        answer, code = (
+            {"error": {"what": error.what, "unit": error.unit, "journal": error.journal}},
+            error.code,
+        )
+    except (OSError, ValueError) as error:
+        answer, code = {"error": {"what": f"{type(error).__name__}: {error}", "unit": "", "journal": ()}}, 1
+    print(json.dumps(answer))
+    return code

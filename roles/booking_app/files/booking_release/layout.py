@@ -1,0 +1,152 @@
+"""Where everything lies on a host, what names are allowed, and how a failure is told."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}")
+ACTIVATION = re.compile(rf"({RELEASE.pattern})\.([1-9][0-9]{{0,8}})")
+VENV = re.compile(r"[0-9a-f]{16}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class HelperError(Exception):
+    """A refused or failed act: `what` is wrong, and for a unit its name and last journal lines.
+
+    `code` is the exit status: 1 failed, 2 a bad argument, 13 not the lock's owner.
+    """
+
+    def __init__(self, what: str, *, code: int = 1, unit: str = "", journal: tuple[str, ...] = ()) -> None:
+        super().__init__(what)
+        self.what, self.code, self.unit, self.journal = what, code, unit, journal
+
+
+def release_id(text: str) -> str:
+    """The text, if it is a release id such as 20261120T101500Z-ab12cd3; HelperError (2) otherwise."""
+    if not RELEASE.fullmatch(text):
+        raise HelperError(f"not a release id: {text!r}", code=2)
+    return text
+
+
+def activation_id(text: str) -> str:
+    """The text, if it is `<release id>.<number>`; HelperError (2) otherwise."""
+    if not ACTIVATION.fullmatch(text):
+        raise HelperError(f"not an activation (release id, dot, number): {text!r}", code=2)
+    return text
+
+
+def release_of(activation: str) -> str:
+    """The release that an activation runs."""
+    return activation.rpartition(".")[0]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every path that the helper touches, below one root (`/`, or a temporary folder in tests)."""
+
+    root: Path = Path("/")
+
+    @property
+    def srv(self) -> Path:
+        return self.root / "srv/booking"
+
+    @property
+    def releases(self) -> Path:
+        return self.srv / "releases"
+
+    @property
+    def venvs(self) -> Path:
+        return self.srv / "venvs"
+
+    @property
+    def static(self) -> Path:
+        return self.srv / "static"
+
+    @property
+    def incoming(self) -> Path:
+        return self.srv / "incoming"
+
+    @property
+    def current(self) -> Path:
+        return self.srv / "current"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run/booking"
+
+    @property
+    def current_socket(self) -> Path:
+        return self.run / "current.sock"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "var/lib/booking"
+
+    @property
+    def ledger(self) -> Path:
+        return self.state / "ledger.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "lock.json"
+
+    def socket(self, activation: str) -> Path:
+        """The socket that an activation's web server listens on."""
+        return self.run / f"{activation}.sock"
+
+    def settings(self) -> dict[str, Any]:
+        """What the role booking_app tells the helper (/etc/booking/helper.json)."""
+        path = self.root / "etc/booking/helper.json"
+        try:
+            settings: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise HelperError(f"{path} is missing: this host was never converged") from None
+        return settings
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """One helper at a time. For acts that take milliseconds; starts and stops do not hold it."""
+        with (self.state / "guard").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def next_number(self, name: str) -> int:
+        """A number that this host never gave before under this name. Call it inside `guard`."""
+        path = self.state / f"{name}.number"
+        number = int(path.read_text()) + 1 if path.exists() else 1
+        write_durably(path, f"{number}\n")
+        return number
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace a file by its new contents, whole and on disk, or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("w") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.rename(path)
+    sync_directory(path.parent)
+
+
+def relink(link: Path, target: str) -> None:
+    """Point a symbolic link at a target in one rename: whoever follows it sees the old or the new."""
+    temporary = link.with_name(f".{link.name}.new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.rename(link)
+
+
+def sync_directory(path: Path) -> None:
+    """Bring a folder's entries (a rename, a new link) to disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

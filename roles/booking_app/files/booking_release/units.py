@@ -1,0 +1,214 @@
+"""Activations: start one beside the others, prove it ready, switch to it, stop it, bring it back at boot."""
+
+import http.client
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .layout import HelperError, Layout, activation_id, release_of, relink, sync_directory
+from .store import manifest_of
+
+POLL_SECONDS = 0.02
+JOURNAL_LINES = 20
+
+
+def unit_of(activation: str) -> str:
+    """The systemd unit of an activation's web server."""
+    return f"booking-web@{activation}.service"
+
+
+def systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run systemctl; the caller looks at the return code."""
+    return subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
+
+
+def journal(unit: str) -> tuple[str, ...]:
+    """The last lines that a unit wrote."""
+    done = subprocess.run(
+        ["journalctl", "--no-pager", "-q", "-o", "cat", "-n", str(JOURNAL_LINES), "-u", unit],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return tuple(done.stdout.splitlines()[-JOURNAL_LINES:])
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        """Connect to the socket's path instead of a host."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
+def web_server(url: str) -> http.client.HTTPConnection:
+    """A connection to the host's own web server."""
+    parts = urlsplit(url)
+    return http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=5)
+
+
+def ask(connection: http.client.HTTPConnection, host: str) -> tuple[int, str, str]:
+    """GET /readyz under the site's name: status, release id, body of the answer; or (0, "", error)."""
+    try:
+        connection.request("GET", "/readyz", headers={"Host": host, "X-Forwarded-Proto": "https"})
+        answer = connection.getresponse()
+        return answer.status, answer.getheader("X-Release-Id", ""), answer.read(2000).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return 0, "", f"{type(error).__name__}: {error}"
+    finally:
+        connection.close()
+
+
+def wait_ready(layout: Layout, activation: str, until: float) -> None:
+    """Wait until the activation's own socket answers /readyz with 200 and its release id.
+
+    `until` is a time.monotonic() instant. HelperError with the last answer and the journal when it passes, or
+    as soon as the unit is no longer active.
+    """
+    host, unit = str(layout.settings()["probe_host"]), unit_of(activation)
+    while True:
+        status, answered, body = ask(UnixConnection(layout.socket(activation), 5), host)
+        if status == 200 and answered == release_of(activation):
+            return
+        why = f"/readyz said {status} for release {answered or 'unknown'}: {body.strip()}" if status else body
+        if time.monotonic() > until:
+            raise HelperError(f"{activation} does not get ready: {why}", unit=unit, journal=journal(unit))
+        if systemctl("is-active", "--quiet", unit).returncode:
+            raise HelperError(f"{activation} died: {why}", unit=unit, journal=journal(unit))
+        time.sleep(POLL_SECONDS)
+
+
+def start(layout: Layout, release: str) -> dict[str, Any]:
+    """Start a new activation of a release and wait until it is ready; a failed one is stopped again."""
+    manifest_of(layout, release)
+    until = time.monotonic() + float(layout.settings()["ready_seconds"])
+    with layout.guard():
+        activation = f"{release}.{layout.next_number('activation')}"
+    try:
+        begin(activation)
+        wait_ready(layout, activation, until)
+    except BaseException:
+        end(layout, activation)
+        raise
+    return {"activation": activation}
+
+
+def begin(activation: str) -> None:
+    """Start a unit; systemd returns when it said that it is ready, or failed."""
+    unit = unit_of(activation)
+    if systemctl("start", unit).returncode:
+        raise HelperError(f"{activation} does not start", unit=unit, journal=journal(unit))
+
+
+def end(layout: Layout, activation: str) -> None:
+    """Stop a unit (systemd lets it finish its requests) and leave no trace of it."""
+    unit = unit_of(activation)
+    failed = systemctl("stop", unit)
+    systemctl("reset-failed", unit)
+    layout.socket(activation).unlink(missing_ok=True)
+    if failed.returncode:
+        raise HelperError(
+            f"{activation} does not stop: {failed.stderr.strip()}", unit=unit, journal=journal(unit)
+        )
+
+
+def running(layout: Layout) -> list[str]:
+    """Activations whose unit is loaded, in whatever state short of gone."""
+    done = systemctl("list-units", "--all", "--plain", "--no-legend", "--full", "booking-web@*.service")
+    names = (line.split()[0] for line in done.stdout.splitlines() if line.strip())
+    found = (name.removeprefix("booking-web@").removesuffix(".service") for name in names)
+    return sorted(name for name in found if name and is_activation(name))
+
+
+def is_activation(text: str) -> bool:
+    """Whether a text names an activation."""
+    try:
+        activation_id(text)
+    except HelperError:
+        return False
+    return True
+
+
+def current_release(layout: Layout) -> str | None:
+    """The release that `current` names; None before the first deploy."""
+    return layout.current.readlink().name if layout.current.is_symlink() else None
+
+
+def current_activation(layout: Layout) -> str | None:
+    """The activation behind the socket that nginx uses; None when there is none."""
+    if not layout.current_socket.is_symlink():
+        return None
+    name = layout.current_socket.readlink().name.removesuffix(".sock")
+    return name if is_activation(name) else None
+
+
+def point(layout: Layout, activation: str) -> None:
+    """Let nginx's socket lead to an activation; the host's truth (`current`) follows at once."""
+    with layout.guard():
+        relink(layout.current_socket, f"{activation}.sock")
+        relink(layout.current, f"releases/{release_of(activation)}")
+        sync_directory(layout.srv)
+
+
+def swap(layout: Layout, activation: str) -> dict[str, Any]:
+    """Switch this host to a running activation, and prove by its own web server that it answers.
+
+    HelperError if the activation does not run, or if nginx does not answer with its release id within
+    `served_seconds`; the switch then stands, and undoing it is the caller's.
+    """
+    if not layout.socket(activation).is_socket():
+        raise HelperError(f"{activation} has no socket: it does not run", unit=unit_of(activation))
+    previous = current_activation(layout)
+    point(layout, activation)
+    settings = layout.settings()
+    until = time.monotonic() + float(settings["served_seconds"])
+    while True:
+        status, answered, body = ask(web_server(settings["web_url"]), str(settings["probe_host"]))
+        if status == 200 and answered == release_of(activation):
+            return {"previous": previous}
+        if time.monotonic() > until:
+            unit, said = unit_of(activation), f"{status or 'nothing'} for release {answered or 'unknown'}"
+            what = f"the web server at {settings['web_url']} does not serve {activation}: it said {said}"
+            raise HelperError(f"{what}: {body.strip()}", unit=unit, journal=journal(unit))
+        time.sleep(POLL_SECONDS)
+
+
+def stop_others(layout: Layout) -> dict[str, Any]:
+    """Stop every activation but the one that nginx uses."""
+    keep = current_activation(layout)
+    doomed = [activation for activation in running(layout) if activation != keep]
+    for activation in doomed:
+        end(layout, activation)
+    return {"stopped": doomed}
+
+
+def clear(layout: Layout) -> dict[str, Any]:
+    """Go back to a host without a release: nothing current, nothing running."""
+    with layout.guard():
+        layout.current_socket.unlink(missing_ok=True)
+        layout.current.unlink(missing_ok=True)
+        sync_directory(layout.srv)
+    return stop_others(layout)
+
+
+def boot(layout: Layout) -> dict[str, Any]:
+    """Start what `current` names and give it to nginx once it is ready. Repeated, it uses what runs already.
+
+    Readiness needs the database, which may come up later than this host: the unit retries until it is there.
+    """
+    release = current_release(layout)
+    if release is None:
+        return {"activation": None}
+    alive = [activation for activation in running(layout) if release_of(activation) == release]
+    if alive:
+        wait_ready(layout, alive[-1], time.monotonic() + float(layout.settings()["ready_seconds"]))
+    activation = alive[-1] if alive else start(layout, release)["activation"]
+    point(layout, activation)
+    return {"activation": activation}

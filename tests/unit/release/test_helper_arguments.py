@@ -1,0 +1,102 @@
+"""The helper runs as root: whatever the deploy account says is checked before anything is done."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import NEW, OLD, Host, Release
+
+BAD_IDS = [
+    "", ".", "..", "../../etc", "current", "/srv/booking/releases", f"{OLD}/..", f"{OLD}\n", f" {OLD}", f"{OLD};id",
+    "20260101T000000Z-00000g1", "20260101T000000Z-000000", "20260101T000000Z-00000011", "$(id)", "-x", "*", "²" * 8,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", BAD_IDS)
+@pytest.mark.parametrize("act", ["stage", "migrate", "start", "remove", "swap", "stop"])
+def test_what_is_not_an_id_is_refused_before_anything_happens(host: Host, act: str, bad: str) -> None:
+    code, answer = host.act(act, bad)
+    assert code == 2
+    assert answer["error"]["what"]
+    assert host.log() == []
+
+
+@pytest.mark.parametrize("bad", [OLD, f"{OLD}.", f"{OLD}.0", f"{OLD}.x", f"{OLD}.1.2", f"{OLD}.1/../x", f"{OLD}.-1"])
+@pytest.mark.parametrize("act", ["swap", "stop"])
+def test_what_is_not_an_activation_is_refused(host: Host, act: str, bad: str) -> None:
+    assert host.act(act, bad)[0] == 2
+    assert host.log() == []
+
+
+@pytest.mark.parametrize("argv", [[], ["rm"], ["status", "extra"], ["start"], ["stage", "--token", "x", OLD], ["--version"]])
+def test_an_unknown_command_line_is_refused_as_json(host: Host, argv: list[str]) -> None:
+    code, answer = host.call(*argv)
+    assert code == 2
+    assert "error" in answer
+
+
+def test_an_unknown_part_is_refused(host: Host, new: Release) -> None:
+    code, _ = host.act("stage", "--part", "../venv", NEW, stream=new.stream())
+    assert code == 2
+
+
+@pytest.mark.parametrize("act", ["stage", "migrate", "start", "swap", "stop", "stop-others", "clear", "record", "remove"])
+def test_whatever_changes_something_needs_the_lock(host: Host, act: str) -> None:
+    argument = {"swap": [f"{OLD}.1"], "stop": [f"{OLD}.1"], "stop-others": [], "clear": [], "record": []}
+    code, answer = host.call(act, "--token", "1", *argument.get(act, [OLD]))
+    assert code == 13
+    assert "not held" in answer["error"]["what"]
+
+
+def test_the_lock_is_taken_once_and_names_its_owner(host: Host) -> None:
+    first = host.call("lock", json.dumps({"user": "ann"}))[1]
+    second = host.call("lock", json.dumps({"user": "ben"}))[1]
+    assert first == {"token": 1}
+    assert second["held"]["owner"] == {"user": "ann"}
+
+
+def test_an_owner_who_lost_the_lock_can_do_nothing_any_more(host: Host) -> None:
+    host.call("lock", json.dumps({"user": "ann"}))
+    assert host.call("lock", "--replace", "1", json.dumps({"user": "ben"}))[1] == {"token": 2}
+    code, answer = host.call("clear", "--token", "1")
+    assert code == 13
+    assert "ben" in answer["error"]["what"]
+    assert host.call("unlock", "--token", "1")[1] == {"released": False}
+    assert host.call("clear", "--token", "2")[0] == 0
+
+
+def test_only_the_lock_that_was_seen_is_replaced(host: Host) -> None:
+    for user, token in (("ann", 1), ("ben", 2)):
+        host.call("lock", json.dumps({"user": user}))
+        host.call("unlock", "--token", str(token))
+    host.call("lock", json.dumps({"user": "cem"}))
+    assert host.call("lock", "--replace", "1", json.dumps({"user": "ann"}))[1]["held"]["owner"] == {"user": "cem"}
+
+
+@pytest.mark.parametrize("owner", ["", "x", "[]", "7", "null"])
+def test_an_owner_that_is_no_object_is_refused(host: Host, owner: str) -> None:
+    assert host.call("lock", owner)[0] == 2
+
+
+def test_the_ledger_keeps_entries_and_passes_over_a_line_cut_short(host: Host) -> None:
+    entry = {"id": "1", "release": OLD}
+    assert host.act("record", stream=json.dumps(entry).encode()) == (0, {"recorded": "1"})
+    with host.layout.ledger.open("a") as ledger:
+        ledger.write('{"id": "2", "rel')
+    assert host.call("status")[1]["ledger"] == [entry]
+
+
+@pytest.mark.parametrize("stream", [b"", b"[]", b"{}", b"{"])
+def test_an_entry_that_is_none_is_refused(host: Host, stream: bytes) -> None:
+    assert host.act("record", stream=stream)[0] in (1, 2)
+    assert not host.layout.ledger.exists()
+
+
+def test_a_host_that_was_never_converged_says_so(host: Host, old: Release) -> None:
+    old.stage(host)
+    (host.root / "etc/booking/helper.json").unlink()
+    code, answer = host.act("start", OLD)
+    assert code == 1
+    assert "never converged" in answer["error"]["what"]

@@ -1,0 +1,132 @@
+"""deploy.inventory: from ansible-inventory's JSON to a Fleet."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+from specimen import ENVIRONMENT, HOSTS, Specimen, listing
+
+from deploy import inventory
+from deploy.errors import Exit, NoValueError, PreflightError, UsageError
+
+
+@pytest.fixture
+def specimen(tmp_path: Path) -> Specimen:
+    return Specimen(tmp_path)
+
+
+def _fleet(specimen: Specimen, **hostvars: dict[str, object]) -> inventory.Fleet:
+    groups = {"web": ["web2", "web1"], "database": ["db1"]}
+    return inventory.parse("test", listing(groups, **hostvars), specimen.tree)
+
+
+def test_groups_keep_the_order_of_the_inventory(specimen: Specimen) -> None:
+    fleet = _fleet(specimen)
+    assert [host.name for host in fleet.group("web")] == ["web2", "web1"]
+    assert list(fleet.hosts) == ["web2", "web1", "db1"]
+
+
+def test_a_group_holds_the_hosts_of_the_groups_below_it_once(specimen: Specimen) -> None:
+    found = {
+        "all": {"children": ["web"]},
+        "web": {"hosts": ["w1"], "children": ["north"]},
+        "north": {"hosts": ["w2", "w1"]},
+    }
+    assert inventory.parse("test", found, specimen.tree).groups["web"] == ["w1", "w2"]
+
+
+def test_a_group_that_is_not_there_is_empty_and_needing_it_fails(specimen: Specimen) -> None:
+    fleet = _fleet(specimen)
+    assert fleet.group("workers") == []
+    with pytest.raises(PreflightError, match="group 'workers' has no hosts") as caught:
+        fleet.need("workers")
+    assert caught.value.where == "inventories/test/hosts.yml"
+
+
+def test_addresses_fall_back_to_the_ssh_address_and_then_to_the_name(specimen: Specimen) -> None:
+    fleet = _fleet(
+        specimen,
+        web1={"ansible_host": "198.51.100.1", "base_addresses": ["192.0.2.1", "2001:db8::1"]},
+        web2={"ansible_host": "198.51.100.2", "base_addresses": []},
+    )
+    assert fleet.hosts["web1"].addresses == ("192.0.2.1", "2001:db8::1")
+    assert fleet.hosts["web1"].address == "198.51.100.1"
+    assert fleet.hosts["web2"].addresses == ("198.51.100.2",)
+    assert fleet.hosts["db1"].addresses == (fleet.hosts["db1"].address,) == ("db1",)
+
+
+def test_a_value_is_the_inventorys_over_the_roles_over_the_shared_default(specimen: Specimen) -> None:
+    fleet = _fleet(specimen, web1={"nginx_port": 8081})
+    assert fleet.value("web1", "nginx_port") == 8081
+    assert fleet.value("web2", "nginx_port") == 8080
+    assert fleet.value("db1", "nginx_port") == 8080, "defaults hold for hosts that do not run the role too"
+    assert fleet.value("db1", "release_keep") == 5
+
+
+def test_a_value_that_nothing_gives_names_the_variable_and_the_folder(specimen: Specimen) -> None:
+    with pytest.raises(NoValueError, match="loadbalancer_domain has no value for host 'web1'") as caught:
+        _fleet(specimen).value("web1", "loadbalancer_domain")
+    assert "inventories/test/group_vars/all/" in caught.value.mend
+
+
+@pytest.mark.parametrize("value", ["{{ other }}", ["{% if x %}"], {"a": ["{{ x }}"]}])
+def test_a_template_that_the_engine_needs_is_an_error_that_says_so(specimen: Specimen, value: object) -> None:
+    with pytest.raises(UsageError, match=r"nginx_port \(host 'web1'\) is a template"):
+        _fleet(specimen, web1={"nginx_port": value}).value("web1", "nginx_port")
+    with pytest.raises(UsageError, match="ansible_host"):
+        _fleet(specimen, web1={"ansible_host": "{{ x }}"})
+
+
+def test_an_encrypted_value_is_never_handed_out_nor_shown(specimen: Specimen) -> None:
+    cipher = "$ANSIBLE_VAULT;1.1;AES256\n6162"
+    fleet = _fleet(specimen, web1={"postgresql_password": {"__ansible_vault": cipher}})
+    with pytest.raises(UsageError, match="encrypted") as caught:
+        fleet.value("web1", "postgresql_password")
+    assert "6162" not in str(caught.value)
+    assert "6162" not in repr(fleet)
+
+
+def test_an_unknown_host_is_answered_with_those_that_exist(specimen: Specimen) -> None:
+    with pytest.raises(UsageError, match=r"no host 'web3'.*web2, web1, db1"):
+        _fleet(specimen).value("web3", "nginx_port")
+
+
+def test_an_inventory_without_hosts_is_an_error(specimen: Specimen) -> None:
+    with pytest.raises(UsageError, match="no hosts"):
+        inventory.parse("test", {"all": {}}, specimen.tree)
+
+
+@pytest.mark.parametrize("name", ["prodction", "../test", "test/group_vars", "", "common.yml"])
+def test_a_missing_environment_is_answered_with_those_that_exist(specimen: Specimen, name: str) -> None:
+    (specimen.root / "inventories/solo").mkdir()
+    with pytest.raises(UsageError, match="under inventories/; there are: solo, test") as caught:
+        inventory.load(name, specimen.root)
+    assert caught.value.code == Exit.USAGE
+
+
+def test_ansible_reads_the_environment_with_its_links_and_needs_no_vault_password(specimen: Specimen) -> None:
+    fleet = inventory.load("test", specimen.root)
+    assert list(fleet.hosts) == ["lb1", "web1", "web2", "db1"]
+    assert fleet.value("web1", "ansible_user") == "ops"
+    assert fleet.value("lb1", "loadbalancer_domain") == "booking.example.org"
+    assert fleet.roles("web1") == ("base", "pki", "nginx")
+
+
+@pytest.mark.parametrize("path", [HOSTS, ENVIRONMENT])
+def test_a_file_that_ansible_cannot_read_is_an_error_not_a_smaller_fleet(
+    specimen: Specimen, path: str
+) -> None:
+    specimen.write(path, "all: [unclosed\n")
+    with pytest.raises(UsageError, match="ansible-inventory cannot read it") as caught:
+        inventory.load("test", specimen.root)
+    assert caught.value.where == "inventories/test"
+
+
+def test_an_error_keeps_its_fields_when_it_crosses_processes() -> None:
+    error = PreflightError("what", "where", "mend")
+    twin = copy.copy(error)  # as pickle does: by __reduce__
+    assert type(twin) is PreflightError
+    assert (twin.what, twin.where, twin.mend, twin.code) == ("what", "where", "mend", 14)
+    assert str(twin) == "where: what\n  mend: mend"

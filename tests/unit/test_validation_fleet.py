@@ -1,0 +1,156 @@
+"""deploy.validation: hosts, groups, what has to be set and ports, each with the file that mends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from specimen import ENVIRONMENT, HOSTS, SECRETS, Specimen
+
+from deploy import validation
+
+
+@pytest.fixture
+def specimen(tmp_path: Path) -> Specimen:
+    return Specimen(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("    web:", "    wbe:", "11: wbe: unknown group; did you mean web?"),
+        ("  children:", "  childrn:", "7: childrn: unknown key of group 'all'; did you mean children?"),
+        ("      hosts:\n        lb1:", "      hosts: lb1", "9: hosts: a mapping is expected"),
+        ("        web2:", "        web_2:", "14: web_2: not a host name"),
+        ("        web2:", "        web[1:x]:", "14: web[1:x]: not a host name"),
+        ("        web2:", "        workers:", "14: workers: a host may not bear the name of a group"),
+    ],
+)
+def test_hosts_and_groups_that_make_no_sense_are_named(
+    specimen: Specimen, old: str, new: str, problem: str
+) -> None:
+    specimen.replace(HOSTS, old, new)
+    assert any(found.startswith(f"{HOSTS}:{problem}") for found in specimen.problems())
+
+
+def test_variables_of_a_group_or_host_that_is_not_there_are_a_problem(specimen: Specimen) -> None:
+    specimen.write("inventories/test/group_vars/wbe.yml", "nginx_port: 1\n")
+    specimen.write("inventories/test/host_vars/web3.yml", "nginx_port: 1\n")
+    assert specimen.problems() == [
+        "inventories/test/group_vars/wbe.yml: wbe: there is no group of that name here; did you mean web?",
+        "inventories/test/host_vars/web3.yml: web3: there is no host of that name here; did you mean web2?",
+    ]
+
+
+def test_ranges_of_hosts_are_expanded_and_an_address_is_not_required(specimen: Specimen) -> None:
+    specimen.write(
+        "roles/postgresql/meta/declares.yml", "secrets: [{name: postgresql_password, kind: token}]"
+    )
+    specimen.replace(HOSTS, "        web2:", "        web[03:11]:")
+    assert specimen.problems() == []
+
+
+def test_an_inventory_without_hosts_says_so_and_nothing_else(specimen: Specimen) -> None:
+    specimen.write(HOSTS, "all:\n  hosts:\n")
+    assert specimen.problems() == [f"{HOSTS}: the inventory has no hosts"]
+    (specimen.root / HOSTS).unlink()
+    assert specimen.problems() == [f"{HOSTS}: the inventory has no hosts"]
+
+
+@pytest.mark.parametrize("group", validation.REQUIRED_GROUPS)
+def test_an_empty_group_on_the_path_of_a_request_is_a_problem(specimen: Specimen, group: str) -> None:
+    names = {"web": ["web1", "web2"], "loadbalancers": ["lb1"], "database": ["db1"]}[group]
+    for name in names:
+        specimen.replace(HOSTS, f"        {name}:\n", "")
+    (found,) = specimen.problems()
+    assert found.endswith(f": {group}: the group has no hosts; the service needs at least one")
+    assert found.startswith(f"{HOSTS}:")
+
+
+def test_a_group_that_is_not_written_at_all_is_a_problem_too(specimen: Specimen) -> None:
+    specimen.replace(HOSTS, "    database:\n      hosts:\n        db1:\n", "")
+    assert specimen.problems() == [
+        f"{HOSTS}: database: the group has no hosts; the service needs at least one"
+    ]
+
+
+def test_a_required_variable_that_is_missing_names_the_file_to_put_it_in(specimen: Specimen) -> None:
+    specimen.write(ENVIRONMENT, "base_ssh_sources: [192.0.2.0/24]\n")
+    assert specimen.problems() == [
+        f"{ENVIRONMENT}: loadbalancer_domain: required and not set; set it in this file"
+    ]
+
+
+def test_a_required_variable_set_for_some_hosts_names_the_others(specimen: Specimen) -> None:
+    specimen.write(ENVIRONMENT, "loadbalancer_domain: a\n")
+    specimen.write("inventories/test/group_vars/web.yml", "base_ssh_sources: [192.0.2.0/24]\n")
+    (found,) = specimen.problems()
+    assert "base_ssh_sources: required and not set for lb1, db1; set it in this file" in found
+
+
+def test_a_missing_secret_names_the_command_that_draws_it(specimen: Specimen) -> None:
+    (specimen.root / SECRETS).unlink()
+    assert specimen.problems() == [
+        f"{SECRETS}: {name}: the secret is not drawn yet: fab secrets.init --env test"
+        for name in ("pki_certificate", "pki_key", "postgresql_password")
+    ]
+
+
+def test_two_roles_on_one_port_of_one_host_are_a_problem_at_the_line_that_sets_it(specimen: Specimen) -> None:
+    specimen.add(HOSTS, "    cache:\n      hosts:\n        web1:\n")
+    specimen.replace("site.yml", "- hosts: web\n", "- hosts: cache\n  roles: [haproxy]\n- hosts: web\n")
+    assert specimen.problems() == []
+    specimen.add(ENVIRONMENT, "nginx_port: 443\n")
+    (found,) = specimen.problems()
+    clash = "443/tcp: on host 'web1' both haproxy (haproxy_port) and nginx (nginx_port) listen on this port"
+    assert found == f"{ENVIRONMENT}:4: {clash}"
+
+
+def test_a_later_file_a_group_and_a_host_win_in_ansibles_order(specimen: Specimen) -> None:
+    specimen.add(HOSTS, "    cache:\n      hosts:\n        web1:\n")
+    specimen.replace("site.yml", "- hosts: web\n", "- hosts: cache\n  roles: [haproxy]\n- hosts: web\n")
+    specimen.add(ENVIRONMENT, "nginx_port: 443\n")
+    specimen.write("inventories/test/group_vars/all/30-more.yml", "nginx_port: 444\n")
+    assert specimen.problems() == []
+    specimen.write("inventories/test/group_vars/web.yml", "nginx_port: 443\n")
+    assert len(specimen.problems()) == 1
+    specimen.write("inventories/test/host_vars/web1.yml", "nginx_port: 445\n")
+    assert specimen.problems() == []
+    specimen.replace(
+        HOSTS, "        web1:\n        web2:\n", "        web1: {nginx_port: 443}\n        web2:\n"
+    )
+    assert specimen.problems() == []
+
+
+@pytest.mark.parametrize("port", ["0", "70000"])
+def test_a_port_out_of_range_is_a_problem(specimen: Specimen, port: str) -> None:
+    specimen.add(ENVIRONMENT, f"nginx_port: {port}\n")
+    assert any("is not a port number" in problem for problem in specimen.problems())
+
+
+def test_a_peer_that_a_firewall_cannot_name_is_a_problem(specimen: Specimen) -> None:
+    specimen.replace(HOSTS, "ansible_host: 192.0.2.3", "ansible_host: web2.example.org")
+    (found,) = specimen.problems()
+    assert found.startswith(
+        f"{HOSTS}:6: db1: postgresql_port of host 'db1' is to be open to 'web2.example.org'"
+    )
+    assert found.endswith("give the address in base_addresses")
+
+
+def test_a_dynamic_inventory_beside_the_hosts_is_passed_over(specimen: Specimen) -> None:
+    specimen.write("inventories/test/cloud.yml", "plugin: example\nregions: [a]\n")
+    assert specimen.problems() == []
+
+
+def test_a_folder_that_is_not_there_is_answered_with_those_that_are(specimen: Specimen) -> None:
+    problems = validation.problems(specimen.root / "inventories/tset", specimen.root)
+    assert [str(p) for p in problems] == ["inventories/tset: no such environment; there are: test"]
+
+
+def test_the_report_takes_one_folder_or_a_file_in_it(specimen: Specimen) -> None:
+    folder = specimen.root / "inventories/test"
+    assert validation.report([str(folder)], specimen.root) == []
+    assert validation.report([str(folder / "hosts.yml")], specimen.root) == []
+    assert "one inventory a run" in validation.report([str(folder)] * 2, specimen.root)[0]
+    assert "one inventory a run" in validation.report([], specimen.root)[0]
+    assert "not a list of hosts" in validation.report([f"{folder},"], specimen.root)[0]
