@@ -59,9 +59,7 @@ class Fleet:
         template, which only Ansible can resolve.
         """
         if host not in self.hosts:
-            raise UsageError(
-                f"no host '{host}' in environment '{self.env}'; there are: {', '.join(self.hosts)}"
-            )
+            raise UsageError(f"no host '{host}' in environment '{self.env}'; there are: {', '.join(self.hosts)}")
         where = f"inventories/{self.env}"
         variables = self.hosts[host].variables
         if name not in variables:
@@ -114,13 +112,9 @@ def load(env: str, root: Path = ROOT) -> Fleet:
             check=False,
         )
     except FileNotFoundError:
-        raise PreflightError(
-            f"{command} is missing", mend="scripts/bootstrap, then call this from its .venv"
-        ) from None
+        raise PreflightError(f"{command} is missing", mend="scripts/bootstrap, then call this from its .venv") from None
     except subprocess.TimeoutExpired:
-        raise UsageError(
-            f"ansible-inventory did not answer within {_TIMEOUT_S} s", f"inventories/{env}"
-        ) from None
+        raise UsageError(f"ansible-inventory did not answer within {_TIMEOUT_S} s", f"inventories/{env}") from None
     # A file that does not parse is a mere warning to ansible-inventory: fewer hosts, exit code 0.
     if run.returncode != 0 or "Unable to parse" in run.stderr:
         raise UsageError(f"ansible-inventory cannot read it:\n{run.stderr.strip()}", f"inventories/{env}")

@@ -23,9 +23,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([
 def read(folder: Path, root: Path, tree: Tree) -> tuple[StaticInventory, list[Problem]]:
     """The environment in `folder` and what is wrong with its files. Dynamic inventories are passed over."""
     reader = _Reader(StaticInventory(folder, tree), root)
-    tops = [
-        path for path in sorted(folder.iterdir()) if path.suffix in (".yml", ".yaml") and not path.is_dir()
-    ]
+    tops = [path for path in sorted(folder.iterdir()) if path.suffix in (".yml", ".yaml") and not path.is_dir()]
     for path in tops:
         reader.hosts_file(path)
     for kind in ("group", "host"):

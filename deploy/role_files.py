@@ -64,9 +64,7 @@ def read(path: Path, empty: Any = None) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise UsageError(
-            f"not readable as YAML: {getattr(error, 'problem', error)}", f"{path}{line}"
-        ) from error
+        raise UsageError(f"not readable as YAML: {getattr(error, 'problem', error)}", f"{path}{line}") from error
     return data if data is not None else ({} if empty is None else empty)
 
 
@@ -92,9 +90,7 @@ def _port(entry: Mapping[str, Any], path: Path) -> Port:
         path,
     )
     if entry["protocol"] not in ("tcp", "udp"):
-        raise UsageError(
-            f"port {entry['port']}: protocol is tcp or udp, not {entry['protocol']!r}", str(path)
-        )
+        raise UsageError(f"port {entry['port']}: protocol is tcp or udp, not {entry['protocol']!r}", str(path))
     port = Port(
         port=entry["port"],
         protocol=entry["protocol"],
@@ -104,9 +100,7 @@ def _port(entry: Mapping[str, Any], path: Path) -> Port:
         world=bool(entry.get("world", False)),
     )
     if not (port.groups or port.networks or port.world):
-        raise UsageError(
-            f"port {port.port}: says nobody who may connect (groups, networks or world)", str(path)
-        )
+        raise UsageError(f"port {port.port}: says nobody who may connect (groups, networks or world)", str(path))
     return port
 
 

@@ -40,8 +40,7 @@ class Play:
 
         asked = [member(group) for sign, group in self.terms if not sign]
         return any(asked) and not any(
-            (sign == "!" and member(group)) or (sign == "&" and not member(group))
-            for sign, group in self.terms
+            (sign == "!" and member(group)) or (sign == "&" and not member(group)) for sign, group in self.terms
         )
 
 
@@ -65,16 +64,15 @@ class Tree:
 
     @cached_property
     def plays(self) -> tuple[Play, ...]:
-        """The plays of site.yml that run roles, in order, without those on localhost, which touch no host."""
+        """The plays of site.yml that run roles, in order."""
         found = []
         for play in mappings(read(self.root / "site.yml", empty=[]), self.root / "site.yml"):
             pattern = play.get("hosts", "")
             pattern = ":".join(pattern) if isinstance(pattern, list) else str(pattern)
             roles = tuple(
-                r if isinstance(r, str) else str(r.get("role") or r.get("name"))
-                for r in play.get("roles") or ()
+                r if isinstance(r, str) else str(r.get("role") or r.get("name")) for r in play.get("roles") or ()
             )
-            if roles and pattern != "localhost":
+            if roles:
                 found.append(Play(pattern, roles))
         return tuple(found)
 

@@ -142,9 +142,7 @@ class StaticInventory:
         return (1 if setting.in_hosts_file else 3, self._depth(setting.group, ()), setting.group)
 
     def _depth(self, group: str, below: tuple[str, ...]) -> int:
-        parents = [
-            name for name, found in self.children.items() if group in found and name not in ("all", *below)
-        ]
+        parents = [name for name, found in self.children.items() if group in found and name not in ("all", *below)]
         return 1 + max((self._depth(parent, (*below, group)) for parent in parents), default=0)
 
 

@@ -103,9 +103,7 @@ def _empty(inventory: StaticInventory, root: Path) -> Iterator[Problem]:
     for group in REQUIRED_GROUPS:
         if not inventory.groups.get(group):
             place = inventory.places.get(f"group {group}")
-            yield (
-                place.problem(message) if place else Problem(_hosts_file(inventory, root), 0, group, message)
-            )
+            yield (place.problem(message) if place else Problem(_hosts_file(inventory, root), 0, group, message))
 
 
 def _missing(inventory: StaticInventory, root: Path) -> Iterator[Problem]:

@@ -106,7 +106,7 @@ def _duplicates(node: yaml.Node | None) -> Iterator[tuple[str, int]]:
     seen = set()
     for key, line, value in _children(node):
         if isinstance(node, yaml.MappingNode):
-            if key in seen and key != "<<":
+            if key in seen:
                 yield str(key), line
             if isinstance(key, str):
                 seen.add(key)

@@ -61,12 +61,10 @@ class Cluster:
         self.directory = Path(tempfile.mkdtemp(prefix="booking-postgres-", dir="/tmp"))
         os.chown(self.directory, who.pw_uid, who.pw_gid)
         # Only root may change who a child runs as, and only root has to.
-        self.user: int | None
-        self.group: int | None
-        self.groups: list[int] | None
-        self.user, self.group, self.groups = (
-            (None, None, None) if os.geteuid() else (who.pw_uid, who.pw_gid, [])
-        )
+        root = os.geteuid() == 0
+        self.user = who.pw_uid if root else None
+        self.group = who.pw_gid if root else None
+        self.groups: list[int] | None = [] if root else None
         self.data, self.log = self.directory / "data", self.directory / "log"
         self.server: subprocess.Popen[bytes] | None = None
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 GOOD, FAILED, INTERRUPTED = "good", "failed", "interrupted"
+REQUIRED = {"id", "action", "release", "outcome", "started", "finished", "who"}
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ class Entry:
 
 
 def merge(ledgers: Iterable[Iterable[Mapping[str, Any]]]) -> list[Entry]:
-    """The entries of all hosts, each once, oldest first. Hosts that joined late have fewer."""
+    """The entries of all hosts, each once, oldest first. Hosts that joined late have fewer.
+
+    A run that failed after it was written down as good has a second entry under its id: the later one holds.
+    """
     known = set(Entry.__dataclass_fields__)
-    found = {
-        item["id"]: Entry(**{key: value for key, value in item.items() if key in known})
-        for ledger in ledgers
-        for item in ledger
-        if {"id", "action", "release", "outcome", "started", "finished", "who"} <= set(item)
-    }
+    items = (item for ledger in ledgers for item in ledger if set(item) >= REQUIRED)
+    entries = [Entry(**{key: value for key, value in item.items() if key in known}) for item in items]
+    found = {entry.id: entry for entry in sorted(entries, key=lambda entry: entry.finished)}
     return sorted(found.values(), key=lambda entry: (entry.started, entry.id))
 
 

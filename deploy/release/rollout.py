@@ -125,7 +125,10 @@ class Rollout:
             for host, status in self.session.status().items()
         }
         busy = [host for host in hosts if doomed[host]]
-        self._each(busy, lambda remote: commands.remove(doomed[remote.name], self._token(remote)))
+        try:
+            self._each(busy, lambda remote: commands.remove(doomed[remote.name], self._token(remote)))
+        except HostFailures as failures:  # the release serves and is recorded: old files are no reason to go back
+            return f"left for the next deploy: {failures}"
         return ", ".join(sorted({release for host in busy for release in doomed[host]}))
 
     def _restore_host(self, remote: Remote) -> None:

@@ -17,7 +17,7 @@ from deploy.tasks.guard import guarded
     }
 )
 @guarded
-def init(context: Context, env: str, vault_password_file: str = "") -> None:
+def init(_context: Context, env: str, vault_password_file: str = "") -> None:
     """Draw the secrets that are not there yet and encrypt them into the inventory."""
     # Imported here: Ansible's vault takes as long to import as all the rest of a fab command.
     from deploy import secrets

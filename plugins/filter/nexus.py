@@ -47,9 +47,7 @@ class HostvarsView:
             raise NoValueError(f"{name} has no value for host '{host}'") from None
 
 
-def firewall_rules(
-    hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[str]]
-) -> list[dict[str, Any]]:
+def firewall_rules(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """`hostvars | nexus_firewall_rules(inventory_hostname, groups)`: the ports open on a host.
 
     Each: port, protocol, purpose, role, world (bool), ipv4 and ipv6 (lists of addresses and networks).

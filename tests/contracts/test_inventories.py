@@ -17,19 +17,13 @@ from deploy.specs import ROOT, tree
 from deploy.static_inventory import StaticInventory, UnresolvedError
 
 # RFC 5737 and RFC 3849: addresses that nobody has.
-DOCUMENTATION = [
-    ip_network(n) for n in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
-]
+DOCUMENTATION = [ip_network(n) for n in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
 
 
 def _examples() -> list[str]:
     """The environments that are part of the repository; generated ones are ignored by git."""
     ignored = [line.strip().strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
-    return [
-        name
-        for name in inventory.environments()
-        if not any(fnmatch(f"inventories/{name}", i) for i in ignored)
-    ]
+    return [name for name in inventory.environments() if not any(fnmatch(f"inventories/{name}", i) for i in ignored)]
 
 
 EXAMPLES = _examples()

@@ -131,7 +131,7 @@ def test_a_declared_port_names_variables_and_groups_that_exist(role: Role) -> No
 
 
 def test_a_port_variable_is_a_declared_port(role: Role) -> None:
-    """A port that nobody declares would be closed by the firewall, and missed by the tests of what is open."""
+    """A port that nobody declares stays closed, and the tests of what is open miss it."""
     declared = {port.port for port in role.ports}
     assert [name for name in role.options if name.endswith("_port") and name not in declared] == []
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from specimen import ENVIRONMENT, Specimen
 
 from deploy import declarations
 from deploy.declarations import WORLD
 from deploy.errors import UsageError
 from deploy.role_files import Role
 from deploy.specs import ROOT
+from tests.unit.specimen import ENVIRONMENT, Specimen
 
 GROUPS = {"loadbalancers": ["lb1"], "web": ["web1", "web2"], "database": ["db1"]}
 PEERS: dict[str, dict[str, object]] = {
@@ -124,12 +124,18 @@ def test_what_is_no_port_number_is_an_error(specimen: Specimen, port: object) ->
         ("localhost", set()),
     ],
 )
-def test_site_yml_alone_says_which_hosts_run_a_role(
-    specimen: Specimen, pattern: str, expected: set[str]
-) -> None:
+def test_site_yml_alone_says_which_hosts_run_a_role(specimen: Specimen, pattern: str, expected: set[str]) -> None:
     specimen.write("site.yml", f"- {{hosts: {pattern}, roles: [haproxy]}}")
     view = specimen.view(GROUPS)
     assert {host for host in view.groups["all"] if specimen.tree.roles_of(host, GROUPS)} == expected
+
+
+def test_a_variable_belongs_to_the_role_with_the_longest_name_that_fits(specimen: Specimen) -> None:
+    specimen.write("roles/nginx_lb/defaults/main.yml", "nginx_lb_port: 81")
+    assert specimen.tree.owner("nginx_lb_port") == "nginx_lb"
+    assert specimen.tree.owner("nginx_port") == "nginx"
+    assert specimen.tree.owner("nginxport") == ""
+    assert specimen.tree.default("nginx_lb_port") == 81
 
 
 def test_packages_are_those_of_the_roles_of_the_hosts_each_once(specimen: Specimen) -> None:

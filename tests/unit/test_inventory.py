@@ -6,10 +6,10 @@ import copy
 from pathlib import Path
 
 import pytest
-from specimen import ENVIRONMENT, HOSTS, Specimen, listing
 
 from deploy import inventory
 from deploy.errors import Exit, NoValueError, PreflightError, UsageError
+from tests.unit.specimen import ENVIRONMENT, HOSTS, Specimen, listing
 
 
 @pytest.fixture
@@ -115,9 +115,7 @@ def test_ansible_reads_the_environment_with_its_links_and_needs_no_vault_passwor
 
 
 @pytest.mark.parametrize("path", [HOSTS, ENVIRONMENT])
-def test_a_file_that_ansible_cannot_read_is_an_error_not_a_smaller_fleet(
-    specimen: Specimen, path: str
-) -> None:
+def test_a_file_that_ansible_cannot_read_is_an_error_not_a_smaller_fleet(specimen: Specimen, path: str) -> None:
     specimen.write(path, "all: [unclosed\n")
     with pytest.raises(UsageError, match="ansible-inventory cannot read it") as caught:
         inventory.load("test", specimen.root)

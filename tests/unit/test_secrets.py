@@ -14,13 +14,13 @@ from ansible.parsing.vault import VaultLib
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from specimen import SECRETS, Specimen
 
 from deploy import secrets
 from deploy.errors import UsageError
 from deploy.inventory_files import read
 from deploy.role_files import Secret
 from deploy.yaml_lines import Encrypted
+from tests.unit.specimen import SECRETS, Specimen
 
 TOKEN = Secret("postgresql_password", "token")
 AUTHORITY = Secret("pki_key", "ca", "pki_certificate")
@@ -51,9 +51,7 @@ def _decrypted(specimen: Specimen, password: Path) -> dict[str, str]:
     inventory, problems = read(specimen.root / "inventories/test", specimen.root, specimen.tree)
     assert problems == []
     return {
-        s.name: vault.decrypt(s.value.ciphertext).decode()
-        for s in inventory.settings
-        if isinstance(s.value, Encrypted)
+        s.name: vault.decrypt(s.value.ciphertext).decode() for s in inventory.settings if isinstance(s.value, Encrypted)
     }
 
 
@@ -107,18 +105,14 @@ def test_every_missing_secret_is_drawn_and_encrypted_and_the_environment_is_soun
     assert list(file.parent.glob(".*")) == [], "no half-written file is left"
 
 
-def test_a_second_run_draws_nothing_and_asks_for_no_password(
-    specimen: Specimen, draw: Callable[[], list[str]]
-) -> None:
+def test_a_second_run_draws_nothing_and_asks_for_no_password(specimen: Specimen, draw: Callable[[], list[str]]) -> None:
     draw()
     before = (specimen.root / SECRETS).read_bytes()
     assert secrets.init("test", _never, specimen.root) == []
     assert (specimen.root / SECRETS).read_bytes() == before
 
 
-def test_what_is_there_stays_byte_for_byte(
-    specimen: Specimen, draw: Callable[[], list[str]], password: Path
-) -> None:
+def test_what_is_there_stays_byte_for_byte(specimen: Specimen, draw: Callable[[], list[str]], password: Path) -> None:
     present = "# mine\npostgresql_password: chosen   # no newline follows"
     specimen.write(SECRETS, present)
     assert draw() == ["pki_key", "pki_certificate"]
@@ -126,9 +120,7 @@ def test_what_is_there_stays_byte_for_byte(
     assert set(_decrypted(specimen, password)) == {"pki_key", "pki_certificate"}
 
 
-def test_a_secret_set_in_another_file_is_not_drawn_again(
-    specimen: Specimen, draw: Callable[[], list[str]]
-) -> None:
+def test_a_secret_set_in_another_file_is_not_drawn_again(specimen: Specimen, draw: Callable[[], list[str]]) -> None:
     specimen.write("inventories/test/group_vars/database.yml", "postgresql_password: x\n")
     assert draw() == ["pki_key", "pki_certificate"]
 
@@ -154,9 +146,7 @@ def test_a_key_without_its_certificate_is_an_error(specimen: Specimen, draw: Cal
     assert (specimen.root / SECRETS).read_text() == "pki_key: a\n"
 
 
-def test_nothing_is_drawn_while_a_file_cannot_be_read(
-    specimen: Specimen, draw: Callable[[], list[str]]
-) -> None:
+def test_nothing_is_drawn_while_a_file_cannot_be_read(specimen: Specimen, draw: Callable[[], list[str]]) -> None:
     specimen.write(SECRETS, "postgresql_password: 'open\n")
     with pytest.raises(UsageError, match="is to be mended first") as caught:
         draw()

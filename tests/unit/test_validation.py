@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from specimen import ENVIRONMENT, HOSTS, SECRETS, Specimen
+
+from tests.unit.specimen import ENVIRONMENT, HOSTS, SECRETS, Specimen
 
 
 @pytest.fixture
@@ -48,9 +49,7 @@ def test_a_sound_environment_has_no_problems(specimen: Specimen) -> None:
         ("8080: x", "8080: a name is expected (quote it)"),
     ],
 )
-def test_a_variable_that_is_not_as_declared_is_named_with_its_line(
-    specimen: Specimen, text: str, problem: str
-) -> None:
+def test_a_variable_that_is_not_as_declared_is_named_with_its_line(specimen: Specimen, text: str, problem: str) -> None:
     specimen.add(ENVIRONMENT, f"# a comment\n{text}\n")
     (found,) = specimen.problems()
     line = 1 if text.startswith("8080") else 5
@@ -98,9 +97,7 @@ def test_variables_of_groups_and_hosts_are_checked_wherever_they_stand(specimen:
 
 def test_a_key_written_twice_is_a_problem_at_the_second(specimen: Specimen) -> None:
     specimen.add(ENVIRONMENT, "base_level: low\nbase_level: high\n")
-    assert specimen.problems() == [
-        f"{ENVIRONMENT}:5: base_level: is written twice in one mapping; the first is lost"
-    ]
+    assert specimen.problems() == [f"{ENVIRONMENT}:5: base_level: is written twice in one mapping; the first is lost"]
 
 
 def test_a_host_written_twice_in_one_group_is_a_problem(specimen: Specimen) -> None:
@@ -118,9 +115,7 @@ def test_a_host_written_twice_in_one_group_is_a_problem(specimen: Specimen) -> N
         ("---\nbase_level: low\n", 4, "not readable as YAML"),
     ],
 )
-def test_what_is_not_yaml_is_a_problem_with_a_line(
-    specimen: Specimen, text: str, line: int, message: str
-) -> None:
+def test_what_is_not_yaml_is_a_problem_with_a_line(specimen: Specimen, text: str, line: int, message: str) -> None:
     specimen.add(ENVIRONMENT, text)
     problem = next(p for p in specimen.problems() if message in p)
     assert problem.startswith(f"{ENVIRONMENT}:{line}: {message}")
@@ -135,6 +130,7 @@ def test_other_unreadable_files_are_problems_not_tracebacks(specimen: Specimen) 
     (folder / "34-lost.yml").symlink_to("nowhere.yml")
     (folder / "35-date.yml").write_text("base_level: 2026-13-41\n")
     (folder / ".36-hidden.yml").write_text("zzz: 1\n")
+    (folder / "37-backup~").write_text("zzz: 1\n")
     (folder / "37-backup.yml~").write_text("zzz: 1\n")
     found = [p.removeprefix("inventories/test/group_vars/all/") for p in specimen.problems()]
     assert [p[:2] for p in found] == ["30", "32", "33", "34", "35"]

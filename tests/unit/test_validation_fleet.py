@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from specimen import ENVIRONMENT, HOSTS, SECRETS, Specimen
 
 from deploy import validation
+from tests.unit.specimen import ENVIRONMENT, HOSTS, SECRETS, Specimen
 
 
 @pytest.fixture
@@ -26,9 +26,7 @@ def specimen(tmp_path: Path) -> Specimen:
         ("        web2:", "        workers:", "14: workers: a host may not bear the name of a group"),
     ],
 )
-def test_hosts_and_groups_that_make_no_sense_are_named(
-    specimen: Specimen, old: str, new: str, problem: str
-) -> None:
+def test_hosts_and_groups_that_make_no_sense_are_named(specimen: Specimen, old: str, new: str, problem: str) -> None:
     specimen.replace(HOSTS, old, new)
     assert any(found.startswith(f"{HOSTS}:{problem}") for found in specimen.problems())
 
@@ -43,9 +41,7 @@ def test_variables_of_a_group_or_host_that_is_not_there_are_a_problem(specimen: 
 
 
 def test_ranges_of_hosts_are_expanded_and_an_address_is_not_required(specimen: Specimen) -> None:
-    specimen.write(
-        "roles/postgresql/meta/declares.yml", "secrets: [{name: postgresql_password, kind: token}]"
-    )
+    specimen.write("roles/postgresql/meta/declares.yml", "secrets: [{name: postgresql_password, kind: token}]")
     specimen.replace(HOSTS, "        web2:", "        web[03:11]:")
     assert specimen.problems() == []
 
@@ -69,16 +65,12 @@ def test_an_empty_group_on_the_path_of_a_request_is_a_problem(specimen: Specimen
 
 def test_a_group_that_is_not_written_at_all_is_a_problem_too(specimen: Specimen) -> None:
     specimen.replace(HOSTS, "    database:\n      hosts:\n        db1:\n", "")
-    assert specimen.problems() == [
-        f"{HOSTS}: database: the group has no hosts; the service needs at least one"
-    ]
+    assert specimen.problems() == [f"{HOSTS}: database: the group has no hosts; the service needs at least one"]
 
 
 def test_a_required_variable_that_is_missing_names_the_file_to_put_it_in(specimen: Specimen) -> None:
     specimen.write(ENVIRONMENT, "base_ssh_sources: [192.0.2.0/24]\n")
-    assert specimen.problems() == [
-        f"{ENVIRONMENT}: loadbalancer_domain: required and not set; set it in this file"
-    ]
+    assert specimen.problems() == [f"{ENVIRONMENT}: loadbalancer_domain: required and not set; set it in this file"]
 
 
 def test_a_required_variable_set_for_some_hosts_names_the_others(specimen: Specimen) -> None:
@@ -116,9 +108,22 @@ def test_a_later_file_a_group_and_a_host_win_in_ansibles_order(specimen: Specime
     assert len(specimen.problems()) == 1
     specimen.write("inventories/test/host_vars/web1.yml", "nginx_port: 445\n")
     assert specimen.problems() == []
-    specimen.replace(
-        HOSTS, "        web1:\n        web2:\n", "        web1: {nginx_port: 443}\n        web2:\n"
-    )
+    specimen.replace(HOSTS, "        web1:\n        web2:\n", "        web1: {nginx_port: 443}\n        web2:\n")
+    assert specimen.problems() == []
+
+
+def test_a_group_wins_over_those_above_it(specimen: Specimen) -> None:
+    specimen.replace("site.yml", "hosts: all", "hosts: all:xeast:anorth")
+    specimen.add(HOSTS, "    xeast:\n      children:\n        anorth:\n          hosts: {web1: }\n")
+    specimen.write("inventories/test/group_vars/xeast.yml", "nginx_port: 0\n")
+    assert len(specimen.problems()) == 1
+    specimen.write("inventories/test/group_vars/anorth.yml", "nginx_port: 81\n")
+    assert specimen.problems() == [], "by name alone xeast would win"
+
+
+def test_a_loop_of_groups_ends(specimen: Specimen) -> None:
+    specimen.add(HOSTS, "    workers:\n      children:\n        cache:\n          children: {workers: }\n")
+    specimen.write("inventories/test/group_vars/cache.yml", "nginx_port: 81\n")
     assert specimen.problems() == []
 
 
@@ -131,9 +136,7 @@ def test_a_port_out_of_range_is_a_problem(specimen: Specimen, port: str) -> None
 def test_a_peer_that_a_firewall_cannot_name_is_a_problem(specimen: Specimen) -> None:
     specimen.replace(HOSTS, "ansible_host: 192.0.2.3", "ansible_host: web2.example.org")
     (found,) = specimen.problems()
-    assert found.startswith(
-        f"{HOSTS}:6: db1: postgresql_port of host 'db1' is to be open to 'web2.example.org'"
-    )
+    assert found.startswith(f"{HOSTS}:6: db1: postgresql_port of host 'db1' is to be open to 'web2.example.org'")
     assert found.endswith("give the address in base_addresses")
 
 

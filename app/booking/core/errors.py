@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions, serializers, status
 from rest_framework.response import Response
 
@@ -32,6 +32,14 @@ class ApplicationError(Exception):
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.fields, self.http_status = code, message, fields or {}, http_status
+
+
+class TooLarge(exceptions.APIException):
+    """A body over DATA_UPLOAD_MAX_MEMORY_SIZE."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+    default_detail = "The body is too large."
 
 
 class ErrorBody(serializers.Serializer[Any]):
@@ -88,7 +96,11 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         logger.error("database unavailable", exc_info=exc)
         body = envelope(code="try_again", message="The database did not take the request; try again.")
         return Response(body, status=status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "1"})
-    if isinstance(exc, Http404):
+    if isinstance(exc, RequestDataTooBig):
+        exc = TooLarge()
+    elif isinstance(exc, UnreadablePostError):  # the client went away in mid-body
+        exc = exceptions.ParseError()
+    elif isinstance(exc, Http404):
         exc = exceptions.NotFound()
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()

@@ -22,32 +22,28 @@ OLD, NEW = "20260101T000000Z-0000001", "20260102T000000Z-0000002"
 VENV = "0123456789abcdef"
 
 # systemctl: `start` runs a small web server on the activation's socket and keeps its pid in a file
-SYSTEMCTL = """#!{python}
-import os, signal, subprocess, sys
-units = "{root}/units"
-act, rest = sys.argv[1], [word for word in sys.argv[2:] if not word.startswith("-")]
-log = open("{root}/systemctl.log", "a"); log.write(" ".join(sys.argv[1:]) + "\\n"); log.close()
-if act == "list-units":
-    for name in sorted(os.listdir(units)):
-        print(name, "loaded active running Booking")
-    sys.exit(0)
-path = os.path.join(units, rest[0])
-if act == "start":
-    activation = rest[0].removeprefix("booking-web@").removesuffix(".service")
-    if os.path.exists("{root}/broken"):
-        sys.exit(1)
-    server = subprocess.Popen([sys.executable, "{root}/server.py", activation], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, start_new_session=True)
-    open(path, "w").write(str(server.pid))
-elif act == "is-active":
-    sys.exit(0 if os.path.exists(path) else 3)
-elif act == "stop" and os.path.exists(path):
-    os.kill(int(open(path).read()), signal.SIGKILL)
-    os.unlink(path)
+SYSTEMCTL = """#!/bin/sh
+echo "$@" >> {root}/systemctl.log
+for unit; do :; done
+activation=${{unit#booking-web@}}
+activation=${{activation%.service}}
+case $1 in
+    list-units) for path in {root}/units/*; do
+            [ -e "$path" ] && echo "${{path##*/}} loaded active running Booking"
+        done; exit 0 ;;
+    start) [ -e {root}/broken ] && exit 1
+        {python} {root}/server.py "$activation" > /dev/null 2>&1 &
+        echo $! > "{root}/units/$unit" ;;
+    is-active) [ -e "{root}/units/$unit" ] || exit 3 ;;
+    stop) [ -e "{root}/units/$unit" ] || exit 0
+        kill -9 "$(cat "{root}/units/$unit")"
+        rm "{root}/units/$unit" ;;
+esac
 """
 
 SERVER = """
 import http.server, os, socketserver, sys
+os.setsid()
 activation = sys.argv[1]
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -148,7 +144,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     ):  # fmt: skip
         (root / folder).mkdir(parents=True)
     (root / "usr/bin/python3.13").touch()
-    settings = {"probe_host": "booking.example", "ready_seconds": 5, "served_seconds": 1, "web_url": "http://127.0.0.1:1"}
+    settings = {"probe_host": "booking.example", "ready_seconds": 5, "served_seconds": 0.2, "web_port": 1}
     (root / "etc/booking/helper.json").write_text(json.dumps(settings))
     (root / "server.py").write_text(SERVER.format(root=root))
     for name, text in {
@@ -169,7 +165,7 @@ def nginx(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The host's web server: asks whatever current.sock leads to, anew each time."""
     units = host.modules["units"]
 
-    monkeypatch.setattr(units, "web_server", lambda url: units.UnixConnection(host.layout.current_socket, 5))
+    monkeypatch.setattr(units, "web_server", lambda layout: layout.current_socket)
 
 
 @pytest.fixture

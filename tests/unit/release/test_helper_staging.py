@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 import zstandard
+
+from deploy.release.packing import pack
 
 from .conftest import NEW, OLD, VENV, Host, Release
 
@@ -28,7 +31,7 @@ def forge(release: Release, part: str, *members: tarfile.TarInfo) -> None:
             tar.addfile(member, io.BytesIO(b"x" * member.size))
     path = release.parts[part].path
     path.write_bytes(zstandard.compress(raw.getvalue()))
-    digest = __import__("hashlib").sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     release.manifest["parts"][part] = {"sha256": digest, "size": path.stat().st_size}
 
 
@@ -114,8 +117,6 @@ def test_no_file_is_ever_setuid_or_writable_by_others(host: Host, new: Release) 
 def test_static_files_named_outside_their_folder_are_refused(host: Host, tmp_path: Path) -> None:
     bad = Release(tmp_path / "bad", NEW, static={})
     (tmp_path / "bad/static/staticfiles.json").write_text(json.dumps({"paths": {"a": "../../evil"}}))
-    from deploy.release.packing import pack
-
     bad.parts["static"] = part = pack(tmp_path / "bad/static", tmp_path / "bad/static.tar.zst")
     bad.manifest["parts"]["static"] = {"sha256": part.sha256, "size": part.size}
     code, answer = bad.stage(host)

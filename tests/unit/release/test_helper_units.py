@@ -61,7 +61,7 @@ def test_the_probe_asks_under_the_sites_own_name(host: Host, old: Release) -> No
     old.stage(host)
     host.act("start", OLD)
     units = host.modules["units"]
-    status, release, body = units.ask(units.UnixConnection(host.layout.socket(f"{OLD}.1"), 5), "booking.example")
+    status, release, body = units.ask(host.layout.socket(f"{OLD}.1"), "booking.example")
     assert (status, release, body) == (200, OLD, "booking.example")
 
 

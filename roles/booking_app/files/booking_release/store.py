@@ -6,11 +6,11 @@ import json
 import os
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
+from .archive import unpack
 from .layout import SHA256, VENV, HelperError, Layout
 
 BLOCK = 1 << 20
@@ -54,36 +54,6 @@ def receive(stream: IO[bytes], part: dict[str, Any], path: Path) -> None:
         raise HelperError(
             f"the part {path.name} was altered: its sha256 is {digest.hexdigest()}, not {part['sha256']}"
         )
-
-
-def unpack(archive: Path, target: Path) -> None:
-    """Unpack a tar.zst of plain files into a new folder. Links, devices, names that lead out: refused."""
-    target.mkdir(mode=0o755)
-    made = {target}
-    with (
-        subprocess.Popen(["zstd", "-d", "-c", "-q", str(archive)], stdout=subprocess.PIPE) as zstd,
-        tarfile.open(fileobj=zstd.stdout, mode="r|", bufsize=BLOCK) as tar,
-    ):
-        for member in tar:
-            parts = Path(member.name).parts
-            if not member.isreg() or not parts or parts[0] == "/" or ".." in parts:
-                zstd.kill()
-                raise HelperError(
-                    f"{archive.name} holds {member.name!r}, which is not a plain file inside it"
-                )
-            path = target.joinpath(*parts)
-            if path.parent not in made:
-                path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-                made.add(path.parent)
-            source = tar.extractfile(member)
-            assert source is not None  # it is a plain file
-            with open(path, "xb", buffering=0) as out:
-                while block := source.read(BLOCK):
-                    out.write(block)
-            if member.mode & 0o100:
-                path.chmod(0o755)
-    if zstd.returncode:
-        raise HelperError(f"{archive.name} could not be unpacked: zstd ended with {zstd.returncode}")
 
 
 def stage(layout: Layout, release: str, sent: Iterable[str], stream: IO[bytes]) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""Registration and tokens."""
+
+from datetime import timedelta
+
+import pytest
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+
+from booking.accounts.models import User
+from tests.helpers import PASSWORD, at_once, client_of, make_user
+
+USERS, TOKEN, REFRESH, MINE = (
+    "/api/v1/users/",
+    "/api/v1/token/",
+    "/api/v1/token/refresh/",
+    "/api/v1/bookings/",
+)
+ADA = {"email": "Ada@Example.org", "name": "Ada", "password": PASSWORD}
+
+
+@pytest.mark.django_db
+def test_from_registration_to_a_call_with_a_refreshed_token() -> None:
+    client = client_of()
+    answer = client.post(USERS, ADA)
+    assert answer.status_code == 201
+    assert answer.json() | {"id": 0, "created_at": ""} == {
+        "id": 0, "created_at": "", "email": "ada@example.org", "name": "Ada",
+    }  # fmt: skip
+    tokens = client.post(TOKEN, {"email": "ADA@example.org", "password": PASSWORD}).json()
+    access = client.post(REFRESH, {"refresh": tokens["refresh"]}).json()["access"]
+    for token in (tokens["access"], access):
+        assert client.get(MINE, HTTP_AUTHORIZATION=f"Bearer {token}").status_code == 200
+
+
+def test_passwords_are_stored_hashed(guest: User) -> None:
+    assert PASSWORD not in guest.password
+    assert guest.check_password(PASSWORD)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("email", ["ada@example.org", "ADA@EXAMPLE.ORG"])
+def test_an_address_is_registered_once_whatever_its_case(email: str) -> None:
+    client = client_of()
+    client.post(USERS, ADA)
+    answer = client.post(USERS, ADA | {"email": email})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "email_taken")
+    assert User.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_eight_who_register_one_address_at_once_one_wins() -> None:
+    answers = at_once(8, lambda _: client_of().post(USERS, ADA).status_code)
+    assert sorted(answers) == [201] + 7 * [409]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("password", ["short", "password", "ada@example.org"])
+def test_a_weak_password_is_refused_and_nobody_registered(password: str) -> None:
+    answer = client_of().post(USERS, ADA | {"password": password})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "weak_password")
+    assert answer.json()["error"]["fields"]["password"]
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("email", "password"), [("guest@example.org", "wrong"), ("nobody@example.org", PASSWORD)]
+)
+def test_a_wrong_password_and_an_unknown_address_get_the_same_401(
+    guest: User, email: str, password: str
+) -> None:
+    answer = client_of().post(TOKEN, {"email": email, "password": password})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "no_active_account")
+
+
+def test_a_user_who_is_no_longer_active_gets_no_token_and_no_answer(guest: User) -> None:
+    client = client_of(guest)
+    User.objects.update(is_active=False)
+    assert client_of().post(TOKEN, {"email": guest.email, "password": PASSWORD}).status_code == 401
+    answer = client.get(MINE)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "user_inactive")
+
+
+def expired(user: User) -> str:
+    token = AccessToken.for_user(user)
+    token.set_exp(lifetime=-timedelta(seconds=1))
+    return str(token)
+
+
+@pytest.mark.parametrize("kind", ["expired", "tampered", "refresh", "nonsense", "none"])
+def test_a_token_that_is_no_good_is_401(guest: User, kind: str) -> None:
+    good = str(AccessToken.for_user(guest))
+    token = {
+        "expired": expired(guest),
+        "tampered": good[:-4] + ("AAAA" if good[-4:] != "AAAA" else "BBBB"),
+        "refresh": str(RefreshToken.for_user(guest)),
+        "nonsense": "nonsense",
+        # A token that says of itself that it needs no signature.
+        "none": "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0." + good.split(".")[1] + ".",
+    }[kind]
+    assert client_of().get(MINE, HTTP_AUTHORIZATION=f"Bearer {good}").status_code == 200
+    answer = client_of().get(MINE, HTTP_AUTHORIZATION=f"Bearer {token}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "token_not_valid")
+
+
+def test_a_token_of_a_deleted_user_is_401(guest: User) -> None:
+    client = client_of(guest)
+    guest.delete()
+    answer = client.get(MINE)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "user_not_found")
+
+
+@pytest.mark.django_db
+def test_a_superuser_can_be_made_for_operators() -> None:
+    user = User.objects.create_superuser(email="Root@example.org", name="Root", password=PASSWORD)
+    assert user.is_superuser
+    assert User.objects.get_by_natural_key("ROOT@example.org") == user
+    assert str(user) == "root@example.org"
+
+
+def test_a_user_without_a_password_cannot_log_in(db: None) -> None:
+    user = User.objects.create_user(email="seed@example.org", name="Seed")
+    assert not user.has_usable_password()
+    assert make_user("other@example.org").has_usable_password()

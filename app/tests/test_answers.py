@@ -1,0 +1,155 @@
+"""What every answer carries, what every request logs, and what a defect looks like from outside."""
+
+import io
+import json
+import logging
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, InterfaceError
+from django.http import UnreadablePostError
+from django.test import RequestFactory
+from rest_framework import exceptions
+
+from booking.accounts.models import User
+from booking.core import errors
+from booking.listings import views
+from config.logs import JsonFormatter, logging_config
+from tests.helpers import RELEASE, client_of
+
+LISTINGS = "/api/v1/listings/"
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    """A defect: the listings raise what nobody expects."""
+
+    def fail(self: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(views.Listings, "get_queryset", fail)
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("path", [LISTINGS, "/nothing", "/healthz", "/api/docs/", "/api/schema/"])
+def test_the_release_is_on_every_answer(path: str) -> None:
+    assert client_of().get(path).headers["X-Release-Id"] == RELEASE
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_defect_is_a_500_in_the_envelope_with_the_release_and_without_the_cause() -> None:
+    answer = client_of().get(LISTINGS)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "server_error")
+    assert answer.headers["X-Release-Id"] == RELEASE
+    assert b"defect" not in answer.content
+    assert answer.headers["X-Request-Id"]
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("a1b2-c3d4_e5.f6", True), ("short", False), ("x" * 65, False), ("a b\tcdefgh", False)],
+)
+def test_a_well_formed_request_id_is_kept_and_any_other_replaced(given: str, kept: bool) -> None:
+    answer = client_of().get(LISTINGS, HTTP_X_REQUEST_ID=given)
+    assert (answer.headers["X-Request-Id"] == given) is kept
+
+
+def logged(stream: io.StringIO) -> list[dict[str, Any]]:
+    """The lines of a log, parsed."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.fixture
+def stream() -> Any:
+    """What the root logger writes in the service's own format."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter(RELEASE))
+    logging.getLogger().addHandler(handler)
+    yield stream
+    logging.getLogger().removeHandler(handler)
+
+
+def test_a_request_is_one_line_of_json_with_its_user_and_without_its_query(
+    guest: User, stream: io.StringIO
+) -> None:
+    answer = client_of(guest).get(f"{LISTINGS}?place=secret")
+    (line,) = logged(stream)
+    assert line | {"time": "", "duration_ms": 0} == {
+        "time": "", "duration_ms": 0, "level": "info", "logger": "booking.request", "message": "request",
+        "release": RELEASE, "request_id": answer.headers["X-Request-Id"],
+        "method": "GET", "path": LISTINGS, "status": 200, "user": guest.pk,
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_defect_is_logged_with_its_traceback_and_the_requests_id(stream: io.StringIO) -> None:
+    answer = client_of().get(LISTINGS)
+    failure, request = logged(stream)
+    assert failure["exception"].endswith("ZeroDivisionError: a defect")
+    assert failure["request_id"] == request["request_id"] == answer.headers["X-Request-Id"]
+    assert request["status"] == 500
+
+
+@pytest.mark.usefixtures("db")
+def test_probes_that_are_answered_well_are_not_logged(stream: io.StringIO) -> None:
+    client_of().get("/healthz")
+    assert logged(stream) == []
+
+
+def test_a_line_break_in_a_message_stays_in_its_line_and_the_stack_is_kept(stream: io.StringIO) -> None:
+    logging.getLogger("x").warning("one\ntwo", stack_info=True, extra={"odd": object()})
+    (line,) = logged(stream)
+    assert line["message"] == "one\ntwo"
+    assert "Stack" in line["stack"]
+
+
+def test_debug_turns_the_root_logger_up() -> None:
+    assert logging_config(release="", debug=True)["root"]["level"] == "DEBUG"
+
+
+def test_the_errors_of_django_itself_are_in_the_envelope() -> None:
+    request = RequestFactory().get("/")
+    for answer, code in (
+        (errors.permission_denied(request, Exception()), 403),
+        (errors.csrf_failure(request, "why"), 403),
+        (errors.bad_request(request, Exception()), 400),
+        (errors.server_error(request), 500),
+    ):
+        assert answer.status_code == code
+        assert set(json.loads(answer.content)["error"]) == {"code", "message", "fields"}
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "code"),
+    [
+        (InterfaceError("connection already closed"), 503, "try_again"),
+        (errors.PermissionDenied(), 403, "permission_denied"),
+        (UnreadablePostError("gone"), 400, "parse_error"),
+        (exceptions.Throttled(wait=3), 429, "throttled"),
+    ],
+)
+def test_what_the_handler_makes_of_other_errors(raised: Exception, status: int, code: str) -> None:
+    answer = errors.exception_handler(raised, {})
+    assert answer is not None
+    assert (answer.status_code, answer.data["error"]["code"]) == (status, code)
+    if status == 429:
+        assert answer.headers["Retry-After"] == "3"
+
+
+def test_details_of_any_depth_become_flat_fields() -> None:
+    detail = {"dates": {"check_in": ["past"]}, "rooms": [{}, {"beds": ["none"]}], "whole": "wrong"}
+    assert errors.flatten(detail) == {
+        "dates.check_in": ["past"],
+        "rooms.1.beds": ["none"],
+        "whole": ["wrong"],
+    }
+    assert errors.flatten(["wrong"]) == {"non_field_errors": ["wrong"]}
+
+
+@pytest.mark.django_db
+def test_a_constraint_that_a_service_did_not_expect_stays_a_defect() -> None:
+    User.objects.create(email="ada@example.org", name="Ada")
+    with pytest.raises(IntegrityError), errors.refusing({}):
+        User.objects.create(email="ada@example.org", name="Ada")

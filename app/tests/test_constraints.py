@@ -1,0 +1,152 @@
+"""What the database forbids by itself, whatever the code does, and what would happen if it did not."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import Error, IntegrityError, connection, models, transaction
+
+from booking.accounts.models import User
+from booking.bookings.models import Booking, Status
+from booking.listings.models import Listing
+from tests.helpers import at_once, client_of, day, make_listing, make_user, stay
+
+RIVALS = 20
+INSERT = """
+    INSERT INTO bookings_booking (listing_id, guest_id, check_in, check_out, guests, status,
+                                  price_per_night, price_total, currency, created_at)
+    VALUES (%s, %s, %s, %s, 1, %s, 10, 20, 'EUR', now())
+"""
+
+
+def insert(listing: Listing, guest: User, first: int, last: int, status: str = "confirmed") -> None:
+    """A booking past all our code."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(INSERT, [listing.pk, guest.pk, day(first), day(last), status])
+
+
+@contextmanager
+def without(model: type[models.Model], name: str) -> Iterator[None]:
+    """The table of `model` without one constraint; its rows are deleted before the constraint comes back."""
+    constraint = next(item for item in model._meta.constraints if item.name == name)
+    with connection.schema_editor() as editor:
+        editor.remove_constraint(model, constraint)
+    try:
+        yield
+    finally:
+        model._default_manager.all().delete()
+        with connection.schema_editor() as editor:
+            editor.add_constraint(model, constraint)
+
+
+def race(listing: Listing) -> Counter[int]:
+    """The answers to twenty guests who book the same dates of one place at once, by status code."""
+    clients = [client_of(make_user(f"rival-{number}@example.org")) for number in range(RIVALS)]
+    answers = at_once(RIVALS, lambda number: clients[number].post("/api/v1/bookings/", stay(listing)))
+    return Counter(answer.status_code for answer in answers)
+
+
+def test_raw_sql_cannot_book_dates_twice(guest: User, listing: Listing) -> None:
+    insert(listing, guest, 10, 15)
+    with pytest.raises(IntegrityError, match="bookings_booking_no_overlap"):
+        insert(listing, guest, 14, 16)
+    insert(listing, guest, 15, 16)
+
+
+@pytest.mark.parametrize("status", Status.values)
+def test_pending_and_confirmed_hold_the_dates_and_cancelled_does_not(
+    guest: User, listing: Listing, status: str
+) -> None:
+    insert(listing, guest, 10, 15, status)
+    if status == Status.CANCELLED:
+        insert(listing, guest, 10, 15)
+    else:
+        with pytest.raises(IntegrityError, match="bookings_booking_no_overlap"):
+            insert(listing, guest, 10, 15)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_guests_who_race_for_the_same_dates_exactly_one_wins(listing: Listing) -> None:
+    assert race(listing) == {201: 1, 409: RIVALS - 1}
+    assert Booking.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_control_without_the_constraint_more_than_one_wins_the_race(listing: Listing) -> None:
+    with without(Booking, "bookings_booking_no_overlap"):
+        assert race(listing)[201] > 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_the_lock_of_the_service_the_constraint_still_lets_one_win(
+    guest: User, listing: Listing
+) -> None:
+    def book(number: int) -> bool:
+        try:
+            insert(listing, guest, 10, 15)
+        except Error:  # the constraint, or the deadlock between two that wait for each other within it
+            return False
+        return True
+
+    assert at_once(6, book).count(True) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"check_out": date(2030, 1, 1)}, "bookings_booking_dates_in_order"),
+        ({"guests": 0}, "bookings_booking_guests_positive"),
+        ({"price_total": Decimal(0)}, "bookings_booking_price_positive"),
+        ({"status": "sold"}, "bookings_booking_status_known"),
+    ],
+)
+def test_a_wrong_booking_is_refused_by_the_database_and_only_by_that_constraint(
+    guest: User, listing: Listing, wrong: dict[str, Any], name: str
+) -> None:
+    row: dict[str, Any] = {
+        "guest": guest,
+        "listing": listing,
+        "check_in": date(2030, 1, 1),
+        "check_out": date(2030, 1, 3),
+        "guests": 1,
+        "status": "confirmed",
+        "price_per_night": Decimal(10),
+        "price_total": Decimal(20),
+        "currency": "EUR",
+    }
+    row |= wrong
+    with pytest.raises(IntegrityError, match=name), transaction.atomic():
+        Booking.objects.create(**row)
+    with without(Booking, name):
+        Booking.objects.create(**row)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"price_per_night": Decimal(0)}, "listings_listing_price_positive"),
+        ({"capacity": 0}, "listings_listing_capacity_positive"),
+        ({"currency": "XXX"}, "listings_listing_currency_known"),
+    ],
+)
+def test_a_wrong_listing_is_refused_by_the_database_and_only_by_that_constraint(
+    host: User, wrong: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(IntegrityError, match=name), transaction.atomic():
+        make_listing(host, **wrong)
+    with without(Listing, name):
+        make_listing(host, **wrong)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_address_in_capitals_is_refused_by_the_database() -> None:
+    with pytest.raises(IntegrityError, match="accounts_user_email_lower_case"), transaction.atomic():
+        User.objects.create(email="Ada@example.org", name="Ada")
+    with without(User, "accounts_user_email_lower_case"):
+        User.objects.create(email="Ada@example.org", name="Ada")

@@ -1,0 +1,53 @@
+"""Role booking_app: where releases live, and what runs them."""
+
+import pytest
+
+GROUP = "web"
+
+
+@pytest.mark.parametrize("path", ["/srv/booking/releases", "/srv/booking/venvs", "/srv/booking/static", "/var/lib/booking"])
+def test_folder_belongs_to_root(host, path):
+    found = host.file(path)
+    assert found.is_directory
+    assert found.user == "root"
+    assert found.mode & 0o022 == 0
+
+
+def test_sockets_are_reachable_by_the_web_server_alone(host):
+    found = host.file("/run/booking")
+    assert (found.user, found.group, found.mode) == ("booking", "www-data", 0o750)
+
+
+@pytest.mark.parametrize("name", ["secret_key", "database_password", "redis_password"])
+def test_secret_is_readable_by_root_alone(host, name):
+    found = host.file(f"/etc/booking/credentials/{name}")
+    assert (found.user, found.mode) == ("root", 0o400)
+    assert found.size > 1
+
+
+def test_no_secret_is_in_the_environment(host):
+    for pid in host.check_output("pgrep -u booking").split():
+        environment = host.run(f"tr '\\0' '\\n' < /proc/{pid}/environ").stdout
+        secret = host.file("/etc/booking/credentials/database_password").content_string.strip()
+        assert secret not in environment
+
+
+def test_current_release_is_what_the_web_server_talks_to(host):
+    current = host.file("/srv/booking/current").linked_to
+    socket = host.file("/run/booking/current.sock").linked_to
+    assert current.rsplit("/", 1)[-1] == socket.rsplit("/", 1)[-1].rsplit(".", 2)[0]
+
+
+def test_release_cannot_be_written_by_the_service(host):
+    current = host.file("/srv/booking/current").linked_to
+    assert host.run(f"runuser -u booking -- test -w {current}/manage.py").rc != 0
+
+
+def test_service_is_sandboxed(host):
+    unit = host.check_output("systemctl list-units --plain --no-legend 'booking-web@*' | cut -d' ' -f1 | head -1")
+    shown = host.check_output(f"systemctl show {unit} -p NoNewPrivileges -p ProtectSystem -p PrivateTmp -p User")
+    assert set(shown.splitlines()) == {"NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateTmp=yes", "User=booking"}
+
+
+def test_release_comes_back_at_boot(host):
+    assert host.service("booking-boot").is_enabled

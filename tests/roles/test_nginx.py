@@ -1,0 +1,27 @@
+"""Role nginx: the web server in front of the application."""
+
+GROUP = "web"
+
+
+def test_server_runs_with_a_valid_configuration(host, value):
+    assert host.service("nginx").is_running
+    assert host.service("nginx").is_enabled
+    assert host.run("nginx -t -q").rc == 0
+    assert host.socket(f"tcp://0.0.0.0:{value('nginx_port')}").is_listening
+    assert host.socket(f"tcp://:::{value('nginx_port')}").is_listening
+
+
+def test_nothing_listens_on_the_packages_own_port(host):
+    assert not host.socket("tcp://0.0.0.0:80").is_listening
+
+
+def test_application_answers_behind_it(host, value):
+    answer = host.check_output(
+        f"curl -s -o /dev/null -w '%{{http_code}}' -H 'Host: {value('loadbalancer_domain')}' "
+        f"-H 'X-Forwarded-Proto: https' http://127.0.0.1:{value('nginx_port')}/readyz"
+    )
+    assert answer == "200"
+
+
+def test_version_is_not_told(host, value):
+    assert "nginx/" not in host.check_output(f"curl -sI http://127.0.0.1:{value('nginx_port')}/")

@@ -1,0 +1,46 @@
+"""Role postgresql: the server, its role and database, and who may come."""
+
+GROUP = "database"
+
+
+def sql(host, statement, database="postgres"):
+    return host.check_output("sudo -u postgres psql -AtX -d %s -c %s", database, statement)
+
+
+def test_server_runs_and_comes_back_at_boot(host, value):
+    assert host.service("postgresql@17-main").is_running
+    assert host.service("postgresql").is_enabled
+    assert host.socket(f"tcp://0.0.0.0:{value('postgresql_port')}").is_listening
+
+
+def test_service_owns_its_database_and_has_no_privilege(host, value):
+    name, user = value("postgresql_database"), value("postgresql_user")
+    assert sql(host, f"SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname='{name}'") == user
+    rights = sql(host, f"SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname='{user}'")
+    assert rights == "f|f|f"
+
+
+def test_passwords_are_kept_as_scram(host, value):
+    kept = sql(host, f"SELECT left(rolpassword, 13) FROM pg_authid WHERE rolname='{value('postgresql_user')}'")
+    assert kept == "SCRAM-SHA-256"
+
+
+def test_settings_in_force_are_the_declared_ones(host, value):
+    assert sql(host, "SHOW max_connections") == str(value("postgresql_max_connections"))
+    assert sql(host, "SHOW shared_buffers") == f"{value('postgresql_shared_buffers_mib')}MB"
+    assert sql(host, "SHOW ssl") == "on"
+    assert sql(host, "SELECT count(*) FROM pg_settings WHERE pending_restart") == "0"
+
+
+def test_only_application_hosts_may_come_and_only_over_tls(host, fleet, value):
+    rules = sql(host, "SELECT type, array_to_string(user_name, ','), address FROM pg_hba_file_rules "
+                      "WHERE type <> 'local'").splitlines()
+    clients = {address for group in ("web", "workers") for each in fleet.group(group) for address in each.addresses}
+    assert {tuple(rule.split("|")) for rule in rules} == {
+        ("hostssl", value("postgresql_user"), address) for address in clients
+    }
+
+
+def test_configuration_has_no_error(host):
+    assert sql(host, "SELECT count(*) FROM pg_file_settings WHERE error IS NOT NULL") == "0"
+    assert sql(host, "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL") == "0"

@@ -1,0 +1,165 @@
+"""`make check`, `make test`, `make soak`: the parts of the test run, each timed against its budget."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = Path(sys.executable).parent
+LAB = os.environ.get("TEST_LAB", "lab-test")
+
+Command = Sequence[str]
+
+
+@dataclass
+class Part:
+    """One part of the run. *minutes* is its budget on 2 cores, image download included."""
+
+    name: str
+    minutes: float
+    commands: list[Command]
+    seconds: float = 0.0
+    failed: list[str] = field(default_factory=list)
+
+
+def tool(name: str, *arguments: str) -> Command:
+    """A command of the project's own tools."""
+    return (str(TOOLS / name), *arguments)
+
+
+def pytest(*arguments: str) -> Command:
+    return tool("python", "-m", "pytest", "-q", *arguments)
+
+
+def lint() -> list[Command]:
+    """Style, types and syntax of everything that has a checker."""
+    shell = [str(path.relative_to(ROOT)) for path in scripts("sh", "bash")]
+    python = [str(path.relative_to(ROOT)) for path in scripts("python3")]
+    return [
+        tool("ruff", "check", "."),
+        tool("ruff", "check", *python),
+        tool("mypy", "deploy", "lab", "plugins", "tests/run.py", "tests/fleet"),
+        tool("yamllint", "--strict", "."),
+        tool("shellcheck", "--severity=style", *shell),
+        tool("ansible-lint", "--offline", "--profile", "production", "--quiet"),
+    ]
+
+
+def scripts(*interpreters: str) -> list[Path]:
+    """The tracked files without an ending whose first line names one of *interpreters*."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+    found = []
+    for name in tracked.stdout.split("\0"):
+        path = ROOT / name
+        if not name or path.suffix or path.is_symlink() or not path.is_file():
+            continue
+        with path.open("rb") as handle:
+            first = handle.readline(80).decode(errors="replace")
+        if first.startswith("#!") and first.split("/")[-1].split()[-1] in interpreters:
+            found.append(path)
+    return found
+
+
+def check() -> list[Part]:
+    return [Part("lint and types", 1, lint()), Part("unit and contracts", 1, [pytest("tests/unit", "tests/contracts")])]
+
+
+def everything(*, soak: bool) -> list[Part]:
+    """The whole run. The fleet part raises its own sandbox, which later parts use."""
+    env = ("--env", LAB)
+    counts = ("--soak",) if soak else ()
+    return [
+        Part("application with unit and contracts", 6, [
+            *lint(), pytest("tests/unit", "tests/contracts"), (str(ROOT / "app/run-tests"),),
+        ]),
+        Part("image and fleet, converged twice", 12, [
+            tool("python", "-m", "lab", "--lab", LAB, "down"),
+            tool("python", "-m", "lab", "--lab", LAB, "up", "--size", "small"),
+            pytest("tests/fleet/test_converge.py", *env, *counts),
+            pytest("tests/roles", *env),
+        ]),
+        Part("edge", 4, [pytest("tests/fleet/test_edge.py", *env, *counts)]),
+        Part("release", 6, [pytest("tests/fleet/test_release.py", "tests/fleet/test_booking.py", *env, *counts)]),
+        Part("faults", 4, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
+        Part("sandbox", 4, [
+            pytest("tests/fleet/test_sandbox.py", *env, *counts),
+            tool("python", "-m", "lab", "--lab", LAB, "down"),
+        ]),
+    ]
+
+
+def run(parts: list[Part], *, clean_up: Callable[[], None]) -> int:
+    """Run all parts, also after one has failed; print the times; 0 when all passed within their budgets."""
+    try:
+        for part in parts:
+            started = time.monotonic()
+            for command in part.commands:
+                if not _one(part, command):
+                    break
+            part.seconds = time.monotonic() - started
+    finally:
+        clean_up()
+    return report(parts)
+
+
+def report(parts: list[Part]) -> int:
+    """Print each part's time against its budget; 1 when one failed or was late, else 0."""
+    print("\npart                                     minutes   budget")
+    late = [part for part in parts if part.seconds > part.minutes * 60]
+    for part in parts:
+        verdict = "FAILED" if part.failed else "OVER BUDGET" if part in late else "ok"
+        print(f"{part.name:<40} {part.seconds / 60:>7.1f}  {part.minutes:>7.1f}   {verdict}")
+    print(f"{'total':<40} {sum(part.seconds for part in parts) / 60:>7.1f}")
+    for part in parts:
+        for command in part.failed:
+            print(f"failed: {command}")
+    return 1 if late or any(part.failed for part in parts) else 0
+
+
+def _one(part: Part, command: Command) -> bool:
+    """Run one command of a part; whether the part goes on."""
+    shown = " ".join(word.removeprefix(f"{TOOLS}/").removeprefix(f"{ROOT}/") for word in command)
+    print(f"\n— {part.name}: {shown[:160]}", flush=True)
+    code = subprocess.run(command, cwd=ROOT, check=False, stdin=subprocess.DEVNULL).returncode
+    if code:
+        part.failed.append(f"{shown[:160]} (exit {code})")
+    # What follows a fleet that did not rise, or did not go, would only fail in its turn.
+    return code == 0 or "-m lab" not in shown
+
+
+def remove_fleet() -> None:
+    """Take the run's sandbox away, whatever state it is in."""
+    if "KEEP" in os.environ:
+        print(f"\nkept: sandbox {LAB}; make down LAB={LAB}")
+        return
+    subprocess.run(tool("python", "-m", "lab", "--lab", LAB, "down"), cwd=ROOT, check=False)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.run", description=__doc__)
+    parser.add_argument("depth", choices=["check", "test", "soak"])
+    depth = parser.parse_args().depth
+
+    def interrupted(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupted)
+    with suppress(KeyboardInterrupt):
+        if depth == "check":
+            return run(check(), clean_up=lambda: None)
+        return run(everything(soak=depth == "soak"), clean_up=remove_fleet)
+    print("\ninterrupted", file=sys.stderr)
+    return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

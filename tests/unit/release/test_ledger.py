@@ -1,0 +1,83 @@
+"""What the ledger says: where a rollback goes, what is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploy.release import ledger
+from deploy.release.ledger import Entry
+
+ALL = {"A", "B", "C", "D"}
+
+
+def entries(text: str) -> list[Entry]:
+    """A history from a short text: "A B! C -B" is A deployed, B failed, C deployed, rolled back to B; ~ is cut off."""
+    found = []
+    for number, word in enumerate(text.split()):
+        outcome = {"!": ledger.FAILED, "~": ledger.INTERRUPTED}.get(word[-1], ledger.GOOD)
+        action = "rollback" if word.startswith("-") else "deploy"
+        time = f"2026-01-01T00:00:{number:02d}Z"
+        found.append(Entry(str(number), action, word.strip("-!~"), outcome, time, time, "ann@laptop"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("", None),
+        ("A", None),
+        ("A B", "A"),
+        ("A B C", "B"),
+        ("A B C -B", "A"),
+        ("A B C -B -A", None),
+        ("A B -A C", "A"),
+        ("A B! C", "A"),
+        ("A B~ C", "A"),
+        ("A B C!", "A"),
+        ("A B C B! D", "C"),
+        ("A B! B C", "B"),
+        ("A A", None),
+        ("A B B", "A"),
+        ("A B A", "B"),
+        ("A! B", None),
+        ("A B -A!", None),
+    ],
+)
+def test_a_rollback_goes_to_the_good_release_before_the_current_one(text: str, target: str | None) -> None:
+    known = entries(text)
+    assert ledger.rollback_target(known, [ledger.last_good(known)], ALL) == target
+
+
+def test_a_release_that_is_not_on_every_host_is_passed_over() -> None:
+    assert ledger.rollback_target(entries("A B C"), ["C"], {"A", "C"}) == "A"
+
+
+def test_a_split_fleet_goes_to_the_last_good_release_itself() -> None:
+    assert ledger.rollback_target(entries("A B"), ["B", "C"], ALL) == "B"
+    assert ledger.rollback_target(entries("A B"), ["C", "C"], ALL) == "B"
+
+
+def test_hosts_ledgers_are_merged_each_entry_once_in_order() -> None:
+    one, two = entries("A B C"), entries("A B C")
+    lines = [
+        [entry.as_json() for entry in one[:2]],
+        [entry.as_json() for entry in reversed(two)],
+        [{"id": "x"}],
+    ]
+    assert ledger.merge(lines) == one
+
+
+def test_a_run_that_failed_after_it_was_written_down_as_good_failed() -> None:
+    good = entries("A")[0].as_json()
+    bad = good | {"outcome": ledger.FAILED, "finished": "2026-01-01T00:01:00Z"}
+    assert [entry.outcome for entry in ledger.merge([[good, bad], [good]])] == [ledger.FAILED]
+
+
+def test_entries_of_a_later_version_are_read() -> None:
+    line = entries("A")[0].as_json() | {"something": "new"}
+    assert ledger.merge([[line]]) == entries("A")
+
+
+def test_the_last_good_releases_are_kept_and_failed_ones_do_not_count() -> None:
+    assert ledger.keep(entries("A B C! D! -A"), 2) == {"A", "B"}
+    assert ledger.keep(entries("A B A B A C"), 2) == {"A", "C"}
