@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from getpass import getpass
@@ -78,7 +79,7 @@ def init(env: str, open_vault: Callable[[], VaultLib], root: Path = ROOT) -> lis
 def vault_from(password_file: str) -> VaultLib:
     """A vault by a password file (or a script that prints one), else by a prompt, twice.
 
-    UsageError: the file is missing or empty, or the two answers differ.
+    UsageError: the file is missing or empty, or the two answers differ; or there is no terminal.
     """
     if password_file:
         try:
@@ -86,6 +87,10 @@ def vault_from(password_file: str) -> VaultLib:
             secret.load()
         except AnsibleError as error:
             raise UsageError(f"the vault password cannot be read: {error.message}", password_file) from error
+    elif not sys.stdin.isatty():
+        raise UsageError(
+            "a vault password is needed, and there is no terminal to ask on", mend="give --vault-password-file FILE"
+        )
     else:
         first = getpass("New or present vault password: ")
         if not first or getpass("Once more: ") != first:

@@ -40,19 +40,27 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+class Failures(logging.Filter):
+    """Lets only records with a traceback pass: the request log has a line for every answer already."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True where something was raised."""
+        return record.exc_info is not None
+
+
 def logging_config(*, release: str, debug: bool = False) -> dict[str, Any]:
     """The dictionary for `logging.config.dictConfig`; gunicorn's loggers are in it as well."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": "config.logs.JsonFormatter", "release": release}},
+        "filters": {"failures": {"()": "config.logs.Failures"}},
         "handlers": {"json": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"level": "DEBUG" if debug else "INFO", "handlers": ["json"]},
         "loggers": {
             # Django's own handlers (mail to admins, coloured text) are not wanted beside ours.
             "django": {"level": "INFO", "handlers": [], "propagate": True},
-            # The request log has a line for every answer; these would say each 4xx a second time.
-            "django.request": {"level": "ERROR"},
+            "django.request": {"level": "ERROR", "filters": ["failures"]},
             "django.security.DisallowedHost": {"level": "CRITICAL"},
             "django.db.backends": {"level": "INFO"},
             "gunicorn.error": {"level": "INFO", "handlers": ["json"], "propagate": False},

@@ -108,23 +108,6 @@ def test_a_squashed_migration_is_there_when_all_that_it_replaces_are(monkeypatch
 
 @pytest.mark.usefixtures("redis_is_up")
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_is_down_is_red_and_green_again_without_a_restart(cluster: Cluster) -> None:
-    assert ready()[0] == 200
-    cluster.stop()
-    try:
-        code, body = ready()
-        answer = client_of().get("/api/v1/listings/")
-    finally:
-        cluster.start()
-    assert (code, body["status"], body["checks"]["database"]) == (503, "unready", {"status": "unreachable"})
-    assert body["checks"]["migrations"] == {"status": "unknown", "missing": []}
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "try_again")
-    assert answer.headers["Retry-After"] == "1"
-    assert ready()[0] == 200
-
-
-@pytest.mark.usefixtures("redis_is_up")
-@pytest.mark.django_db(transaction=True)
 def test_a_database_that_does_not_answer_is_red_within_three_seconds(cluster: Cluster) -> None:
     assert cluster.server
     connection.close()

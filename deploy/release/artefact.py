@@ -29,6 +29,7 @@ LOCK = "requirements.txt"
 DJANGO_SETTINGS = "config.settings"
 RECIPE = 1  # raise it whenever this file changes what is built, so that no cached part of the old way is used
 PARTS = ("code", "static")
+SUM = "sha256"  # file beside the packed dependencies
 LINES_SHOWN = 15
 
 
@@ -149,7 +150,7 @@ def _dependencies(work: Path, settings: Settings, out: Path, python: _Python) ->
         )
     key = venv_key(lock.read_bytes(), settings)
     final = out / "deps" / key
-    if (final / f"venv{SUFFIX}").exists():
+    if _whole(final):
         return key
     ready = work / "deps"
     packages = ready / "tree" / site_packages(settings)
@@ -167,11 +168,19 @@ def _dependencies(work: Path, settings: Settings, out: Path, python: _Python) ->
     python.run(
         "compile", python.inner(ready / "tree"), f"/srv/booking/venvs/{key}", what="compiling", allowed=(0, 3)
     )
-    pack(ready / "tree", ready / f"venv{SUFFIX}")
+    (ready / SUM).write_text(pack(ready / "tree", ready / f"venv{SUFFIX}").sha256)
     final.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(final, ignore_errors=True)
     ready.rename(final)
     return key
+
+
+def _whole(folder: Path) -> bool:
+    """Whether a folder of dependencies has its part, as it was packed."""
+    try:
+        return measure(folder / f"venv{SUFFIX}").sha256 == (folder / SUM).read_text()
+    except OSError:
+        return False
 
 
 def _strip_controller(packages: Path) -> None:

@@ -30,7 +30,7 @@ def compile_tree(folder: str, installed: str) -> None:
     os.chdir(folder)
     done = compileall.compile_dir(
         ".",
-        quiet=2,
+        quiet=1,
         stripdir=".",
         prependdir=installed,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,

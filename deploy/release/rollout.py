@@ -127,7 +127,9 @@ class Rollout:
         busy = [host for host in hosts if doomed[host]]
         try:
             self._each(busy, lambda remote: commands.remove(doomed[remote.name], self._token(remote)))
-        except HostFailures as failures:  # the release serves and is recorded: old files are no reason to go back
+        except (
+            HostFailures
+        ) as failures:  # the release serves and is recorded: old files are no reason to go back
             return f"left for the next deploy: {failures}"
         return ", ".join(sorted({release for host in busy for release in doomed[host]}))
 

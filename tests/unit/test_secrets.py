@@ -190,6 +190,7 @@ def test_a_password_file_that_is_missing_or_empty_is_an_error(tmp_path: Path, co
 
 
 def test_a_prompt_asks_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     answers = iter(["one", "two", "", "same", "same"])
     monkeypatch.setattr(secrets, "getpass", lambda _prompt: next(answers))
     with pytest.raises(UsageError, match="differ"):
@@ -198,6 +199,13 @@ def test_a_prompt_asks_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         secrets.vault_from("")
     vault = secrets.vault_from("")
     assert vault.decrypt(vault.encrypt("s")) == b"s"
+
+
+def test_without_a_terminal_the_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
+    with pytest.raises(UsageError, match="no terminal") as caught:
+        secrets.vault_from("")
+    assert "--vault-password-file" in caught.value.mend
 
 
 def test_a_missing_environment_is_an_error(specimen: Specimen) -> None:

@@ -93,7 +93,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         )
     if isinstance(exc, OperationalError | InterfaceError):
         # The database is away, failing over, or broke a deadlock: nothing was written, ask again.
-        logger.error("database unavailable", exc_info=exc)
+        logger.error("database unavailable", extra={"error": str(exc).strip()})
         body = envelope(code="try_again", message="The database did not take the request; try again.")
         return Response(body, status=status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "1"})
     if isinstance(exc, RequestDataTooBig):

@@ -139,8 +139,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.syspath_prepend(str(HELPER))
     root = tmp_path / "h"
     for folder in (
-        "srv/booking/releases", "srv/booking/venvs", "srv/booking/static", "srv/booking/incoming", "run/booking",
-        "var/lib/booking", "etc/booking", "usr/bin", "units", "bin",
+        "srv/booking/releases", "srv/booking/venvs", "srv/booking/static", "srv/booking/incoming",
+        "run/booking", "var/lib/booking", "etc/booking", "usr/bin", "units", "bin",
     ):  # fmt: skip
         (root / folder).mkdir(parents=True)
     (root / "usr/bin/python3.13").touch()

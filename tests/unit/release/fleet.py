@@ -12,9 +12,9 @@ from deploy.release.settings import Settings, Target
 from deploy.release.verify import VerifyError
 
 SETTINGS = Settings(
-    env="test", domain="booking.example", keep=3, allow_dirty=False, python="python3.13", python_version="3.13",
-    platform="x86_64-manylinux_2_28", ca_file="", known_hosts_file="", connect_seconds=1, verify_seconds=0,
-    ready_seconds=1,
+    env="test", domain="booking.example", keep=3, allow_dirty=False, python="python3.13",
+    python_version="3.13", platform="x86_64-manylinux_2_28", ca_file="", known_hosts_file="",
+    connect_seconds=1, verify_seconds=0, ready_seconds=1,
 )  # fmt: skip
 Fault = Callable[[str, str], None]
 

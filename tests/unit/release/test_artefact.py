@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 import tarfile
@@ -29,7 +30,8 @@ APPLICATION = {
     "django/core/management.py": (
         "import os, pathlib\n"
         "def call_command(name, **options):\n"
-        "    assert os.environ['BOOKING_BUILD'] == '1' and os.environ['DJANGO_SETTINGS_MODULE'] == 'config.settings'\n"
+        "    assert os.environ['BOOKING_BUILD'] == '1'\n"
+        "    assert os.environ['DJANGO_SETTINGS_MODULE'] == 'config.settings'\n"
         "    root = pathlib.Path(os.environ['BOOKING_STATIC_ROOT']); root.mkdir()\n"
         "    (root / 'staticfiles.json').write_text('{\"paths\": {}}')\n"
     ),
@@ -52,9 +54,12 @@ def git(repository: Path, *words: str, date: str = "2026-11-20T10:15:00Z") -> st
         "GIT_COMMITTER_EMAIL": "a@b",
     }
     done = subprocess.run(
-        ["git", "-C", str(repository), *words], env=identity | {"GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date,
-        "PATH": "/usr/local/bin:/usr/bin:/bin"}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        ["git", "-C", str(repository), *words],
+        env=identity | {"GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date, "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout.strip()
 
 

@@ -9,8 +9,9 @@ import pytest
 from .conftest import NEW, OLD, Host, Release
 
 BAD_IDS = [
-    "", ".", "..", "../../etc", "current", "/srv/booking/releases", f"{OLD}/..", f"{OLD}\n", f" {OLD}", f"{OLD};id",
-    "20260101T000000Z-00000g1", "20260101T000000Z-000000", "20260101T000000Z-00000011", "$(id)", "-x", "*", "²" * 8,
+    "", ".", "..", "../../etc", "current", "/srv/booking/releases", f"{OLD}/..", f"{OLD}\n", f" {OLD}",
+    f"{OLD};id", "\u0660" + OLD[1:],
+    "20260101T000000Z-00000g1", "20260101T000000Z-000000", "20260101T000000Z-00000011", "$(id)", "-x", "*",
 ]  # fmt: skip
 
 

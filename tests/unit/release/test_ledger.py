@@ -11,7 +11,7 @@ ALL = {"A", "B", "C", "D"}
 
 
 def entries(text: str) -> list[Entry]:
-    """A history from a short text: "A B! C -B" is A deployed, B failed, C deployed, rolled back to B; ~ is cut off."""
+    """A history from a short text: "A B! C~ -A": A deployed, B failed, C interrupted, rolled back to A."""
     found = []
     for number, word in enumerate(text.split()):
         outcome = {"!": ledger.FAILED, "~": ledger.INTERRUPTED}.get(word[-1], ledger.GOOD)
