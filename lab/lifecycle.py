@@ -26,7 +26,7 @@ def up(name: str, size: str | None, *, baked: bool, progress: Progress) -> Lab:
             converge(lab, progress)
         with progress.phase("release: fab deploy"):
             progress.run(
-                [TOOLS / "fab", "deploy", "--env", name], log="deploy", cwd=ROOT,
+                [TOOLS / "fab", "deploy", "--ref", "HEAD", "--env", name], log="deploy", cwd=ROOT,
                 mend=f"{_fab()} deploy --env {name}",
             )
         with progress.phase("smoke: a booking through https"):

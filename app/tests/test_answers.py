@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, InterfaceError
 from django.http import UnreadablePostError
 from django.test import RequestFactory
@@ -125,7 +126,7 @@ def test_the_errors_of_django_itself_are_in_the_envelope() -> None:
     ("raised", "status", "code"),
     [
         (InterfaceError("connection already closed"), 503, "try_again"),
-        (errors.PermissionDenied(), 403, "permission_denied"),
+        (PermissionDenied(), 403, "permission_denied"),
         (UnreadablePostError("gone"), 400, "parse_error"),
         (exceptions.Throttled(wait=3), 429, "throttled"),
     ],

@@ -149,9 +149,7 @@ def test_a_body_that_is_no_object(
 
 
 def test_a_form_is_415(guest: User) -> None:
-    answer = client_of(guest).generic(
-        "POST", BOOKINGS, b"a=b", content_type="application/x-www-form-urlencoded"
-    )
+    answer = post_raw(client_of(guest), BOOKINGS, b"a=b", "application/x-www-form-urlencoded")
     assert_refused(answer, 415, "unsupported_media_type")
 
 

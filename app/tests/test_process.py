@@ -22,7 +22,8 @@ from django.db import connection
 from tests.helpers import RELEASE, at_once
 from tests.postgres import USER, Cluster
 
-WORKERS = 2
+WORKERS = THREADS = 2
+GUNICORN = ("-m", "gunicorn", "--preload", "--config", "config/gunicorn.py", "--worker-tmp-dir", "/dev/shm")
 START_SECONDS = 20
 
 
@@ -43,22 +44,12 @@ class Connection(http.client.HTTPConnection):
 class Server:
     """A gunicorn of two workers with its socket and its log in `directory`."""
 
-    def __init__(self, directory: Path, **environ: str) -> None:
+    def __init__(self, directory: Path, application: str = "config.wsgi:application", **environ: str) -> None:
         self.socket, self.log = directory / "web.sock", directory / "log"
-        command = [
-            "-m",
-            "gunicorn",
-            "--preload",
-            "--config",
-            "config/gunicorn.py",
-            "--threads",
-            "2",
-            "--worker-tmp-dir",
-            "/dev/shm",
-        ] + [f"--workers={WORKERS}", f"--bind=unix:{self.socket}", "config.wsgi:application"]
+        options = [f"--workers={WORKERS}", f"--threads={THREADS}", f"--bind=unix:{self.socket}"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *command],
+                [sys.executable, *GUNICORN, *options, application],
                 cwd=settings.BASE_DIR,
                 env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", **environ},
                 stdout=log,
@@ -98,8 +89,8 @@ def serve(cluster: Cluster) -> Iterator[Callable[..., Server]]:
     directory = Path(tempfile.mkdtemp(prefix="booking-web-", dir="/tmp"))
     servers: list[Server] = []
 
-    def start(**environ: str) -> Server:
-        servers.append(Server(directory, **environ))
+    def start(*arguments: str, **environ: str) -> Server:
+        servers.append(Server(directory, *arguments, **environ))
         return servers[-1]
 
     yield start
@@ -136,26 +127,48 @@ def test_it_serves_and_turns_red_and_green_with_the_database_without_a_restart(
     assert "gunicorn.error" in {line["logger"] for line in lines}
 
 
+def connections(cluster: Cluster) -> int:
+    """How many connections servers have open; the tests' own bears the same name and is not counted."""
+    with psycopg.connect(
+        host=str(cluster.directory), user=USER, dbname=connection.settings_dict["NAME"]
+    ) as watcher:
+        row = watcher.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [f"booking {RELEASE}"]
+        ).fetchone()
+    assert row
+    return int(row[0]) - (connection.connection is not None)
+
+
 @pytest.mark.django_db(transaction=True)
-def test_no_connection_is_opened_before_the_fork_and_each_thread_keeps_one(
+def test_no_connection_is_opened_before_the_fork_and_each_thread_keeps_at_most_one(
     serve: Callable[..., Server], cluster: Cluster
 ) -> None:
-    database = connection.settings_dict["NAME"]
-
-    def connections() -> int:
-        with psycopg.connect(host=str(cluster.directory), user=USER, dbname=database) as watcher:
-            row = watcher.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [f"booking {RELEASE}"]
-            ).fetchone()
-        return int(row[0]) if row else -1
-
-    server = serve(BOOKING_DATABASE_HOST=str(cluster.directory), BOOKING_DATABASE_NAME=database)
+    server = serve(
+        BOOKING_DATABASE_HOST=str(cluster.directory), BOOKING_DATABASE_NAME=connection.settings_dict["NAME"]
+    )
     server.answer("/healthz")
-    own = 1 if connection.connection else 0  # the tests' connection bears the same name
-    assert connections() == own
-    answers = at_once(8, lambda _: [server.get("/readyz")[0] for _ in range(5)])
-    assert answers == 8 * [5 * [200]]
-    assert own + 1 <= connections() <= own + WORKERS * 2
+    assert connections(cluster) == 0
+    assert at_once(8, lambda _: [server.get("/readyz")[0] for _ in range(5)]) == 8 * [5 * [200]]
+    assert 1 <= connections(cluster) <= WORKERS * THREADS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_control_a_connection_opened_before_the_fork_is_seen(
+    serve: Callable[..., Server], cluster: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "eager.py").write_text(
+        "from config.wsgi import application\n"
+        "from django.db import connection\n"
+        "connection.ensure_connection()\n"
+    )
+    server = serve(
+        "eager:application",
+        PYTHONPATH=str(tmp_path),
+        BOOKING_DATABASE_HOST=str(cluster.directory),
+        BOOKING_DATABASE_NAME=connection.settings_dict["NAME"],
+    )
+    server.answer("/healthz")
+    assert connections(cluster) == 1
 
 
 def test_a_build_that_is_told_to_serve_ends_with_its_reason(serve: Callable[..., Server]) -> None:

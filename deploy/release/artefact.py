@@ -76,9 +76,7 @@ def site_packages(settings: Settings) -> str:
     return f"lib/python{settings.python_version}/site-packages"
 
 
-def _assemble(
-    commit: Commit, settings: Settings, out: Path, work: Path, python: _Python, venv: str
-) -> Artefact:
+def _assemble(commit: Commit, settings: Settings, out: Path, work: Path, python: _Python, venv: str) -> Artefact:
     tree = out / "deps" / venv / "tree"
     said = python.run(
         "collect", python.inner(work / "code"), python.inner(tree / site_packages(settings)),
@@ -145,9 +143,7 @@ def _dependencies(work: Path, settings: Settings, out: Path, python: _Python) ->
     """Resolve, compile and pack the dependencies, once for each lock; answers their key."""
     lock = work / "code" / LOCK
     if not lock.exists():
-        raise UnchangedError(
-            "the application has no lock of its dependencies", f"app/{LOCK}", "uv pip compile"
-        )
+        raise UnchangedError("the application has no lock of its dependencies", f"app/{LOCK}", "uv pip compile")
     key = venv_key(lock.read_bytes(), settings)
     final = out / "deps" / key
     if _whole(final):
@@ -165,9 +161,7 @@ def _dependencies(work: Path, settings: Settings, out: Path, python: _Python) ->
     (ready / "tree/pyvenv.cfg").write_text(
         f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {settings.python_version}\n"
     )
-    python.run(
-        "compile", python.inner(ready / "tree"), f"/srv/booking/venvs/{key}", what="compiling", allowed=(0, 3)
-    )
+    python.run("compile", python.inner(ready / "tree"), f"/srv/booking/venvs/{key}", what="compiling", allowed=(0, 3))
     (ready / SUM).write_text(pack(ready / "tree", ready / f"venv{SUFFIX}").sha256)
     final.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(final, ignore_errors=True)

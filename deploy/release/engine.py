@@ -25,7 +25,7 @@ from deploy.release.artefact import Artefact
 from deploy.release.plan import HostState, Step
 from deploy.release.report import Report
 from deploy.release.rollout import Rollout, StepError
-from deploy.release.session import HostFailures, Session
+from deploy.release.session import HostsError, Session
 from deploy.release.settings import Settings
 from deploy.release.verify import Answer, Balancers
 from deploy.specs import ROOT
@@ -124,14 +124,14 @@ class _Run:
         with self.report.step("lock"):
             try:
                 self.session.lock(command)
-            except HostFailures as failures:
+            except HostsError as failures:
                 raise failures.as_preflight(self.settings.env) from None
 
     def look(self) -> tuple[list[HostState], list[ledger.Entry]]:
         """The hosts' states and the ledger, read under the lock."""
         try:
             found = self.session.status()
-        except HostFailures as failures:
+        except HostsError as failures:
             raise failures.as_preflight(self.settings.env) from None
         self.states = [HostState.of(host, said) for host, said in found.items()]
         self.entries = ledger.merge(said["ledger"] for said in found.values())
@@ -182,14 +182,12 @@ class _Run:
             return InterruptedRunError("interrupted; every host is on what it ran before", where, again)
         if not rollout.swapped:
             return UnchangedError(f"it failed before any host was switched:\n{why}", where, again)
-        return RolledBackError(
-            f"it failed, and every host is back on what it ran before:\n{why}", where, again
-        )
+        return RolledBackError(f"it failed, and every host is back on what it ran before:\n{why}", where, again)
 
 
 def told(error: BaseException) -> str:
     """A failed step as text: every host with its unit and journal, or the balancer's answer."""
-    return error.text() if isinstance(error, HostFailures) else f"  {error}"
+    return error.text() if isinstance(error, HostsError) else f"  {error}"
 
 
 def _build(wanted: Settings, ref: str, report: Report, root: Path = ROOT, out: Path = BUILD) -> Artefact:

@@ -11,11 +11,11 @@ from types import FrameType
 CANCELLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
+def _raise(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _note(number: int, frame: FrameType | None) -> None:
+def _note(_number: int, _frame: FrameType | None) -> None:
     print("         still putting everything back; this takes a few seconds", flush=True)
 
 

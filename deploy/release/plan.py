@@ -94,9 +94,7 @@ def rollback(states: Sequence[HostState], release: str) -> list[Step]:
 def switch(states: Sequence[HostState], release: str) -> list[Step]:
     """Start, swap host by host, verify, end the old, record."""
     hosts = tuple(state.name for state in states)
-    swaps = [
-        step for host in hosts for step in (Step(Action.SWAP, (host,)), Step(Action.VERIFY, (host,), release))
-    ]
+    swaps = [step for host in hosts for step in (Step(Action.SWAP, (host,)), Step(Action.VERIFY, (host,), release))]
     return [
         Step(Action.START, hosts, release),
         *swaps[:-1],
@@ -117,10 +115,7 @@ def homes(states: Sequence[HostState], last_good: str | None) -> dict[str, str |
     Where hosts disagree, as after a killed run, it is the last good release, if the host holds it.
     """
     agreed = len({state.current for state in states}) == 1
-    return {
-        state.name: last_good if not agreed and last_good in state.releases else state.current
-        for state in states
-    }
+    return {state.name: last_good if not agreed and last_good in state.releases else state.current for state in states}
 
 
 def restore(now: HostState, home: str | None) -> list[Step]:
@@ -132,9 +127,7 @@ def restore(now: HostState, home: str | None) -> list[Step]:
         return [Step(Action.STOP, hosts)]
     alive = [activation for activation in now.running if release_of(activation) == home]
     back = (
-        [Step(Action.SWAP, hosts, alive[-1])]
-        if alive
-        else [Step(Action.START, hosts, home), Step(Action.SWAP, hosts)]
+        [Step(Action.SWAP, hosts, alive[-1])] if alive else [Step(Action.START, hosts, home), Step(Action.SWAP, hosts)]
     )
     return [*back, Step(Action.STOP, hosts)]
 

@@ -19,17 +19,15 @@ SILENT_PEER_MS = 20_000
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what it would log is raised, and told, as well
 
 
-class HostFailure(Exception):
+class HostError(Exception):
     """An act failed on a host. `unit` and `journal` (its last lines) are empty where no unit is concerned."""
 
-    def __init__(
-        self, host: str, what: str, mend: str = "", *, unit: str = "", journal: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, host: str, what: str, mend: str = "", *, unit: str = "", journal: Iterable[str] = ()) -> None:
         super().__init__(f"{host}: {what}")
         self.host, self.what, self.unit, self.journal, self.mend = host, what, unit, tuple(journal), mend
 
 
-class Unreachable(HostFailure):
+class UnreachableError(HostError):
     """No connection, or nobody there who understands."""
 
 
@@ -47,7 +45,7 @@ class Remote:
         return self.target.name
 
     def connect(self) -> None:
-        """Connect. Unreachable: with the reason and what mends it."""
+        """Connect. UnreachableError: with the reason and what mends it."""
         target, seconds = self.target, self.settings.connect_seconds
         known = self.settings.known_hosts_file
         try:
@@ -64,7 +62,7 @@ class Remote:
             )  # fmt: skip
         except (OSError, paramiko.SSHException) as error:
             self.close()
-            raise Unreachable(self.name, *self._why(error)) from None
+            raise UnreachableError(self.name, *self._why(error)) from None
 
     def _why(self, error: Exception) -> tuple[str, str]:
         """What kept a connection from being made, and what mends it."""
@@ -88,17 +86,15 @@ class Remote:
     def _converge(self) -> str:
         return f"ansible-playbook -i inventories/{self.settings.env} site.yml"
 
-    def call(
-        self, command: commands.Command, stream: Iterable[bytes] = (), timeout: float = 120
-    ) -> dict[str, Any]:
-        """Run one command with `stream` as standard input; answers its JSON. HostFailure: it failed.
+    def call(self, command: commands.Command, stream: Iterable[bytes] = (), timeout: float = 120) -> dict[str, Any]:
+        """Run one command with `stream` as standard input; answers its JSON. HostError: it failed.
 
         timeout: seconds without a byte in either direction after which the host counts as lost.
         """
         try:
             transport = self._client.get_transport()
             if transport is None:
-                raise Unreachable(self.name, "not connected")
+                raise UnreachableError(self.name, "not connected")
             channel = transport.open_session(timeout=self.settings.connect_seconds)
             self._channels.add(channel)
             try:
@@ -115,9 +111,9 @@ class Remote:
                 self._channels.discard(channel)
                 channel.close()
         except TimeoutError:
-            raise Unreachable(self.name, f"no answer to `{command[3]}` within {timeout:.0f} s") from None
+            raise UnreachableError(self.name, f"no answer to `{command[3]}` within {timeout:.0f} s") from None
         except (OSError, EOFError, paramiko.SSHException) as error:
-            raise Unreachable(self.name, f"the connection broke during `{command[3]}`: {error}") from None
+            raise UnreachableError(self.name, f"the connection broke during `{command[3]}`: {error}") from None
         return self._answer(code, out.decode(errors="replace"), err.decode(errors="replace").strip())
 
     def _answer(self, code: int, out: str, err: str) -> dict[str, Any]:
@@ -126,16 +122,14 @@ class Remote:
         except ValueError:
             if "command not found" in err or "password is required" in err or "not allowed" in err:
                 what = "the release helper is not there: this host was never converged"
-                raise Unreachable(self.name, what, self._converge()) from None
-            raise HostFailure(
-                self.name, f"the helper ended with {code}: {err or out.strip() or 'no output'}"
-            ) from None
+                raise UnreachableError(self.name, what, self._converge()) from None
+            raise HostError(self.name, f"the helper ended with {code}: {err or out.strip() or 'no output'}") from None
         if error := answer.get("error"):
-            raise HostFailure(self.name, error["what"], unit=error["unit"], journal=error["journal"])
+            raise HostError(self.name, error["what"], unit=error["unit"], journal=error["journal"])
         return answer
 
     def abort(self) -> None:
-        """End what is under way; whoever waits for it gets a HostFailure."""
+        """End what is under way; whoever waits for it gets a HostError."""
         for channel in list(self._channels):
             channel.close()
 

@@ -12,7 +12,7 @@ from deploy.release.artefact import Artefact
 from deploy.release.plan import Action, HostState, Step
 from deploy.release.remote import Remote, file_blocks
 from deploy.release.report import Report
-from deploy.release.session import HostFailures, Session
+from deploy.release.session import HostsError, Session
 from deploy.release.verify import Balancers, VerifyError
 
 MIGRATION_SECONDS = 3600.0  # a migration may take long; a silent connection is noticed otherwise
@@ -36,21 +36,21 @@ class Rollout:
     migrated: list[str] = field(default_factory=list)
 
     def run(self, steps: Iterable[Step]) -> None:
-        """Carry the steps out in order. HostFailures, VerifyError: one failed, the rest is not done."""
+        """Carry the steps out in order. HostsError, VerifyError: one failed, the rest is not done."""
         for step in steps:
             with self.report.step(step.title) as notes:
                 self._act(step, notes)
 
     def restore(self) -> None:
-        """Put every host back on its home release. HostFailures: at least one cannot be put back."""
+        """Put every host back on its home release. HostsError: at least one cannot be put back."""
         failures = []
         with self.report.step("put every host back"):
             try:
                 self.session.each(self.session.hosts, self._restore_host)
-            except HostFailures as error:
+            except HostsError as error:
                 failures = error.failures
         if failures:
-            raise HostFailures(failures)
+            raise HostsError(failures)
         if self.swapped and (home := self._common_home()):
             with self.report.step("verify the old through the balancer"):
                 self.balancers.shows(home, len(self.homes), everywhere=True)
@@ -74,9 +74,7 @@ class Rollout:
             notes.append(", ".join(self.migrated) or "nothing new")
         elif step.action is Action.START:
             ready = self.session.settings.ready_seconds * 2 + 30.0
-            answer = self._each(
-                step.hosts, lambda remote: commands.start(step.argument, self._token(remote)), ready
-            )
+            answer = self._each(step.hosts, lambda remote: commands.start(step.argument, self._token(remote)), ready)
             self.started |= {host: str(done["activation"]) for host, done in answer.items()}
         elif step.action is Action.SWAP:
             self.swapped += step.hosts
@@ -120,16 +118,11 @@ class Rollout:
     def _prune(self, hosts: Sequence[str]) -> str:
         assert self.entry is not None
         keep = ledger.keep([*self.entries, self.entry(ledger.GOOD, "")], self.session.settings.keep)
-        doomed = {
-            host: plan.prune(HostState.of(host, status), keep)
-            for host, status in self.session.status().items()
-        }
+        doomed = {host: plan.prune(HostState.of(host, status), keep) for host, status in self.session.status().items()}
         busy = [host for host in hosts if doomed[host]]
         try:
             self._each(busy, lambda remote: commands.remove(doomed[remote.name], self._token(remote)))
-        except (
-            HostFailures
-        ) as failures:  # the release serves and is recorded: old files are no reason to go back
+        except HostsError as failures:  # the release serves and is recorded: old files are no reason to go back
             return f"left for the next deploy: {failures}"
         return ", ".join(sorted({release for host in busy for release in doomed[host]}))
 
@@ -140,9 +133,7 @@ class Rollout:
         activation = ""
         for step in plan.restore(now, self.homes[remote.name]):
             if step.action is Action.START:
-                activation = str(
-                    remote.call(commands.start(step.argument, token), timeout=DRAIN_SECONDS)["activation"]
-                )
+                activation = str(remote.call(commands.start(step.argument, token), timeout=DRAIN_SECONDS)["activation"])
             elif step.action is Action.SWAP:
                 remote.call(commands.swap(step.argument or activation, token))
             elif step.action is Action.STOP:
@@ -167,4 +158,4 @@ class Rollout:
         return self.session.each(hosts, lambda remote: remote.call(command(remote), stream, timeout))
 
 
-StepError = (HostFailures, VerifyError)
+StepError = (HostsError, VerifyError)

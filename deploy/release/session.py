@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 from deploy.errors import LockedError, PreflightError
 from deploy.release import commands, lock
-from deploy.release.remote import HostFailure, Remote
+from deploy.release.remote import HostError, Remote
 from deploy.release.settings import Settings, Target
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Session:
         """Connect to every host at once. PreflightError: names every host that cannot be used, and why."""
         try:
             self.each(self.hosts, lambda remote: remote.connect())
-        except HostFailures as failures:
+        except HostsError as failures:
             self.close()
             raise failures.as_preflight(self.settings.env) from None
         except BaseException:
@@ -42,9 +42,7 @@ class Session:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Free the lock and close, whatever happened."""
         self.unlock()
         self.close()
@@ -56,7 +54,7 @@ class Session:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def each(self, hosts: Iterable[str], act: Callable[[Remote], T]) -> dict[str, T]:
-        """Act on several hosts at once; answers by host. HostFailures, once all have ended, if any failed.
+        """Act on several hosts at once; answers by host. HostsError, once all have ended, if any failed.
 
         An interruption ends what is under way on the hosts' connections before it goes on.
         """
@@ -71,12 +69,12 @@ class Session:
                     future.exception()
             raise
         if failed:
-            others = [error for error in failed if not isinstance(error, HostFailure)]
-            raise others[0] if others else HostFailures([e for e in failed if isinstance(e, HostFailure)])
+            others = [error for error in failed if not isinstance(error, HostError)]
+            raise others[0] if others else HostsError([e for e in failed if isinstance(e, HostError)])
         return {host: future.result() for host, future in futures.items()}
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """What every host says of itself. HostFailures: one that does not answer."""
+        """What every host says of itself. HostsError: one that does not answer."""
         return self.each(self.hosts, lambda remote: remote.call(commands.status()))
 
     def lock(self, command: str) -> None:
@@ -88,9 +86,7 @@ class Session:
                 answer = self.remotes[host].call(commands.lock(owner, replace=held["token"]))
             if held := answer.get("held"):
                 self.unlock()
-                raise LockedError(
-                    lock.describe(held), host, lock.mend(self.remotes[host].target.address, held)
-                )
+                raise LockedError(lock.describe(held), host, lock.mend(self.remotes[host].target.address, held))
             self.tokens[host] = answer["token"]
 
     def unlock(self) -> None:
@@ -99,16 +95,16 @@ class Session:
 
         def free(remote: Remote) -> None:
             # a lock that stays names this process: the next run finds it dead and replaces it
-            with contextlib.suppress(HostFailure):
+            with contextlib.suppress(HostError):
                 remote.call(commands.unlock(held[remote.name]), timeout=5)
 
         self.each(held, free)
 
 
-class HostFailures(Exception):
+class HostsError(Exception):
     """At least one host failed."""
 
-    def __init__(self, failures: Sequence[HostFailure]) -> None:
+    def __init__(self, failures: Sequence[HostError]) -> None:
         super().__init__("; ".join(str(failure) for failure in failures))
         self.failures = list(failures)
 
@@ -126,7 +122,7 @@ class HostFailures(Exception):
         return PreflightError(f"not every host can be used, nothing was changed:\n{self.text()}", mend=mend)
 
 
-def _paragraph(failure: HostFailure) -> str:
+def _paragraph(failure: HostError) -> str:
     lines: Mapping[str, Sequence[str]] = {failure.unit: failure.journal}
     head = f"  {failure.host}: {failure.what}"
     unit = [f"    last lines of {name or 'its output'}:" for name, found in lines.items() if found]

@@ -50,11 +50,7 @@ def release_id(sha: str, committed: int) -> str:
 
 def changed_files(repository: Path) -> list[str]:
     """Files of the application that differ from the last commit, or that git does not know."""
-    lines = (
-        _checked(repository, "status", "--porcelain", "--untracked-files=normal", "--", APP)
-        .decode()
-        .splitlines()
-    )
+    lines = _checked(repository, "status", "--porcelain", "--untracked-files=normal", "--", APP).decode().splitlines()
     return [line[3:] for line in lines]
 
 

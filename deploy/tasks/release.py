@@ -21,28 +21,28 @@ REF = "git ref of the release; HEAD unless given"
 
 @task(help={"ref": REF, "env": ENV})
 @guarded
-def build(context: Context, ref: str = "", env: str = "") -> None:
+def build(_context: Context, ref: str = "", env: str = "") -> None:
     """Build a release from a git ref, below build/."""
     print(show.artefact(engine.build(env or default_environment(), ref)))
 
 
 @task(help={"ref": REF, "env": ENV})
 @guarded
-def deploy(context: Context, ref: str = "", env: str = "") -> None:
+def deploy(_context: Context, ref: str = "", env: str = "") -> None:
     """Bring a release to every host, without dropping a request."""
     print(engine.deploy(env or default_environment(), ref))
 
 
 @task(help={"env": ENV})
 @guarded
-def rollback(context: Context, env: str = "") -> None:
+def rollback(_context: Context, env: str = "") -> None:
     """Bring back the good release before the current one."""
     print(engine.rollback(env or default_environment()))
 
 
 @task(help={"env": ENV})
 @guarded
-def status(context: Context, env: str = "") -> None:
+def status(_context: Context, env: str = "") -> None:
     """Show what every host runs, and what was done last."""
     print(show.status(engine.status(env or default_environment())))
 

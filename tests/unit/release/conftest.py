@@ -29,7 +29,10 @@ activation=${{unit#booking-web@}}
 activation=${{activation%.service}}
 case $1 in
     list-units) for path in {root}/units/*; do
-            [ -e "$path" ] && echo "${{path##*/}} loaded active running Booking"
+            state=active
+            [ -s "$path" ] || state=failed
+            name=${{path##*/}}
+            [ -e "$path" ] && echo "${{name%.failed}} loaded $state running Booking"
         done; exit 0 ;;
     start) [ -e {root}/broken ] && exit 1
         {python} {root}/server.py "$activation" > /dev/null 2>&1 &
@@ -156,7 +159,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         (root / "bin" / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{root}/bin:{os.environ['PATH']}")
     yield Host(root)
-    for unit in (root / "units").iterdir():
+    for unit in (root / "units").glob("*.service"):
         os.kill(int(unit.read_text()), signal.SIGKILL)
 
 

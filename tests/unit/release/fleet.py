@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from deploy.release import commands, plan
-from deploy.release.remote import HostFailure, Unreachable
+from deploy.release.remote import HostError, UnreachableError
 from deploy.release.settings import Settings, Target
 from deploy.release.verify import VerifyError
 
@@ -40,9 +40,7 @@ class FakeHost:
         """Nothing to do, unless a fault is set."""
         type(self).faults(self.name, "connect")
 
-    def call(
-        self, command: commands.Command, stream: Iterable[bytes] = (), timeout: float = 0
-    ) -> dict[str, Any]:
+    def call(self, command: commands.Command, stream: Iterable[bytes] = (), timeout: float = 0) -> dict[str, Any]:
         """Do one act of the helper."""
         act, *words = command[3:]
         sent = b"".join(stream)
@@ -141,7 +139,7 @@ def breaks(host: str, act: str, error: BaseException | None = None, times: int =
     def fault(name: str, what: str) -> None:
         if (name, what) == (host, act) and left[0]:
             left[0] -= 1
-            raise error or HostFailure(name, f"{act} is broken", unit="booking-web@x", journal=["Boom"])
+            raise error or HostError(name, f"{act} is broken", unit="booking-web@x", journal=["Boom"])
 
     return fault
 
@@ -151,6 +149,6 @@ def lost(host: str) -> Fault:
 
     def fault(name: str, what: str) -> None:
         if name == host:
-            raise Unreachable(name, "no connection")
+            raise UnreachableError(name, "no connection")
 
     return fault

@@ -82,9 +82,7 @@ def settings(python: str = sys.executable, version: str = VERSION) -> Settings:
     return dataclasses.replace(SETTINGS, python=python, python_version=version)
 
 
-def build(
-    repository: Path, out: Path, python: str = sys.executable, version: str = VERSION
-) -> artefact.Artefact:
+def build(repository: Path, out: Path, python: str = sys.executable, version: str = VERSION) -> artefact.Artefact:
     """Build HEAD."""
     out.mkdir(exist_ok=True)
     return artefact.build(repository, source.resolve(repository, "HEAD"), settings(python, version), out)

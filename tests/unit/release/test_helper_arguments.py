@@ -86,9 +86,7 @@ def test_only_the_lock_that_was_seen_is_replaced(host: Host) -> None:
         host.call("lock", json.dumps({"user": user}))
         host.call("unlock", "--token", str(token))
     host.call("lock", json.dumps({"user": "cem"}))
-    assert host.call("lock", "--replace", "1", json.dumps({"user": "ann"}))[1]["held"]["owner"] == {
-        "user": "cem"
-    }
+    assert host.call("lock", "--replace", "1", json.dumps({"user": "ann"}))[1]["held"]["owner"] == {"user": "cem"}
 
 
 @pytest.mark.parametrize("owner", ["", "x", "[]", "7", "null"])

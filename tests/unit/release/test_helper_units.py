@@ -104,6 +104,14 @@ def test_a_reboot_brings_the_current_release_back(serving: Host) -> None:
     assert serving.call("status")[1]["activation"] == f"{OLD}.2"
 
 
+def test_a_boot_does_not_wait_for_a_process_that_failed(serving: Host) -> None:
+    units = serving.modules["units"]
+    units.end(serving.layout, f"{OLD}.1")
+    (serving.root / "units/booking-web@20260101T000000Z-0000001.1.service.failed").touch()
+    assert serving.call("status")[1]["running"] == []
+    assert serving.call("boot") == (0, {"activation": f"{OLD}.2"})
+
+
 def test_bringing_back_twice_uses_what_runs(serving: Host) -> None:
     assert serving.call("boot") == (0, {"activation": f"{OLD}.1"})
     assert serving.call("status")[1]["running"] == [f"{OLD}.1"]

@@ -17,16 +17,13 @@ def states(count: int, current: str | None = OLD) -> list[HostState]:
     running = (f"{current}.1",) if current else ()
     held = (current,) if current else ()
     return [
-        HostState(f"web{n}", current, running[0] if running else None, running, held, ())
-        for n in range(1, count + 1)
+        HostState(f"web{n}", current, running[0] if running else None, running, held, ()) for n in range(1, count + 1)
     ]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20])
 @pytest.mark.parametrize("current", [OLD, None])
-def test_nothing_is_switched_before_everything_is_staged_migrated_and_started(
-    count: int, current: str | None
-) -> None:
+def test_nothing_is_switched_before_everything_is_staged_migrated_and_started(count: int, current: str | None) -> None:
     steps = plan.deploy(states(count, current), NEW)
     actions = [step.action for step in steps]
     hosts = tuple(f"web{n}" for n in range(1, count + 1))

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from deploy import inventory
 from deploy.errors import Exit, NexusError
-from deploy.release import engine, lock, session
+from deploy.release import artefact, engine, lock, session, settings, source
+from deploy.release.settings import Target
 from deploy.release.source import Commit
 from deploy.release.verify import VerifyError
 
@@ -26,26 +28,26 @@ def fleet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, FakeHost
     FakeHost.known = {}
     FakeHost.faults = staticmethod(lambda host, act: None)
 
-    def remote(target: Any, settings: Any) -> FakeHost:
-        return FakeHost.known.setdefault(target.name, FakeHost(target, settings))
+    def remote(target: Any, wanted: Any) -> FakeHost:
+        return FakeHost.known.setdefault(target.name, FakeHost(target, wanted))
 
     def group(name: str) -> list[SimpleNamespace]:
         names = HOSTS if name == "web" else ("lb1",)
         return [SimpleNamespace(name=n, address=n, addresses=(n,), variables={}) for n in names]
 
-    def built(root: Path, commit: Commit, settings: Any, out: Path) -> Any:
+    def built(root: Path, commit: Commit, wanted: Any, out: Path) -> Any:
         release = Release(tmp_path / commit.release, commit.release)
         return SimpleNamespace(release=commit.release, manifest=release.manifest, parts=release.parts, size=1)
 
     monkeypatch.setattr(session, "Remote", remote)
     monkeypatch.setattr(engine, "Balancers", FakeBalancers)
     monkeypatch.setattr(engine, "BUILD", tmp_path / "build")
-    monkeypatch.setattr(engine.inventory, "load", lambda env: SimpleNamespace(env=env, need=group))
-    monkeypatch.setattr(engine.settings, "read", lambda fleet: SETTINGS)
-    monkeypatch.setattr(engine.source, "resolve", lambda root, ref: Commit("0" * 40, ref))
-    monkeypatch.setattr(engine.artefact, "build", built)
-    for host in group("web"):
-        remote(engine.settings.target(host), SETTINGS)
+    monkeypatch.setattr(inventory, "load", lambda env: SimpleNamespace(env=env, need=group))
+    monkeypatch.setattr(settings, "read", lambda fleet: SETTINGS)
+    monkeypatch.setattr(source, "resolve", lambda root, ref: Commit("0" * 40, ref))
+    monkeypatch.setattr(artefact, "build", built)
+    for name in HOSTS:
+        remote(Target(name, name, 22, ""), SETTINGS)
     return FakeHost.known
 
 

@@ -68,13 +68,11 @@ def inside(name: str) -> bool:
 
 def write(stream: IO[bytes], path: str, size: int, executable: int, made: set[str], archive: str) -> None:
     """Write one file from the stream; what is there already is not followed and not replaced."""
-    folder = os.path.dirname(path)
+    folder = path.rpartition("/")[0]
     if folder not in made:
-        os.makedirs(folder, mode=0o755, exist_ok=True)
+        Path(folder).mkdir(mode=0o755, parents=True, exist_ok=True)
         made.add(folder)
-    handle = os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o755 if executable else 0o644
-    )
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o755 if executable else 0o644)
     try:
         left = size
         while left:

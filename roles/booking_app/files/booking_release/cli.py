@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from . import migrations, records, store, units
 from .layout import HelperError, Layout, activation_id, release_id, release_of
@@ -25,7 +25,7 @@ def json_argument(text: str) -> dict[str, Any]:
 
 def in_use(layout: Layout) -> set[str]:
     """Releases that must not be removed: the current one, and any that runs."""
-    names = {release_of(activation) for activation in units.running(layout)}
+    names = {release_of(activation) for activation in units.loaded()}
     current = units.current_release(layout)
     return names | ({current} if current else set())
 
@@ -54,31 +54,30 @@ TYPES: dict[str, Callable[[str], Any]] = {
     "owner": json_argument,
 }
 
-Act = Callable[[Layout, argparse.Namespace, IO[bytes]], dict[str, Any]]
+
+class Call(NamedTuple):
+    """One call: the host's paths, the parsed arguments, standard input."""
+
+    at: Layout
+    args: argparse.Namespace
+    stream: IO[bytes]
+
 
 # act -> (function, whether the lock's token is needed, arguments)
-ACTS: dict[str, tuple[Act, bool, tuple[str, ...]]] = {
-    "status": (lambda at, args, _: records.status(at), False, ()),
-    "lock": (
-        lambda at, args, _: records.take_lock(at, args.owner, args.replace),
-        False,
-        ("owner",),
-    ),
-    "unlock": (lambda at, args, _: records.release_lock(at, args.token), False, ()),
-    "stage": (lambda at, args, stream: store.stage(at, args.release, args.part, stream), True, ("release",)),
-    "migrate": (lambda at, args, _: migrations.migrate(at, args.release), True, ("release",)),
-    "start": (lambda at, args, _: units.start(at, args.release), True, ("release",)),
-    "swap": (lambda at, args, _: units.swap(at, args.activation), True, ("activation",)),
-    "stop": (lambda at, args, _: stop(at, args.activation), True, ("activation",)),
-    "stop-others": (lambda at, args, _: units.stop_others(at), True, ()),
-    "clear": (lambda at, args, _: units.clear(at), True, ()),
-    "record": (
-        lambda at, args, stream: records.append_ledger(at, json.loads(stream.read(LONGEST_INPUT))),
-        True,
-        (),
-    ),
-    "remove": (lambda at, args, _: store.remove(at, args.releases, in_use(at)), True, ("releases",)),
-    "boot": (lambda at, args, _: units.boot(at), False, ()),
+ACTS: dict[str, tuple[Callable[[Call], dict[str, Any]], bool, tuple[str, ...]]] = {
+    "status": (lambda call: records.status(call.at), False, ()),
+    "lock": (lambda call: records.take_lock(call.at, call.args.owner, call.args.replace), False, ("owner",)),
+    "unlock": (lambda call: records.release_lock(call.at, call.args.token), False, ()),
+    "stage": (lambda call: store.stage(call.at, call.args.release, call.args.part, call.stream), True, ("release",)),
+    "migrate": (lambda call: migrations.migrate(call.at, call.args.release), True, ("release",)),
+    "start": (lambda call: units.start(call.at, call.args.release), True, ("release",)),
+    "swap": (lambda call: units.swap(call.at, call.args.activation), True, ("activation",)),
+    "stop": (lambda call: stop(call.at, call.args.activation), True, ("activation",)),
+    "stop-others": (lambda call: units.stop_others(call.at), True, ()),
+    "clear": (lambda call: units.clear(call.at), True, ()),
+    "record": (lambda call: records.append_ledger(call.at, json.loads(call.stream.read(LONGEST_INPUT))), True, ()),
+    "remove": (lambda call: store.remove(call.at, call.args.releases, in_use(call.at)), True, ("releases",)),
+    "boot": (lambda call: units.boot(call.at), False, ()),
 }
 
 
@@ -107,7 +106,7 @@ def main(argv: Sequence[str], layout: Layout | None = None, stream: IO[bytes] | 
         act, locked, _ = ACTS[args.act]
         if locked:
             records.require_token(layout, args.token)
-        answer, code = act(layout, args, stream or sys.stdin.buffer), 0
+        answer, code = act(Call(layout, args, stream or sys.stdin.buffer)), 0
     except HelperError as error:
         answer, code = (
             {"error": {"what": error.what, "unit": error.unit, "journal": error.journal}},

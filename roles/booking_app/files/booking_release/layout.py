@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,55 +45,22 @@ def release_of(activation: str) -> str:
     return activation.rpartition(".")[0]
 
 
-@dataclass(frozen=True)
 class Layout:
     """Every path that the helper touches, below one root (`/`, or a temporary folder in tests)."""
 
-    root: Path = Path("/")
-
-    @property
-    def srv(self) -> Path:
-        return self.root / "srv/booking"
-
-    @property
-    def releases(self) -> Path:
-        return self.srv / "releases"
-
-    @property
-    def venvs(self) -> Path:
-        return self.srv / "venvs"
-
-    @property
-    def static(self) -> Path:
-        return self.srv / "static"
-
-    @property
-    def incoming(self) -> Path:
-        return self.srv / "incoming"
-
-    @property
-    def current(self) -> Path:
-        return self.srv / "current"
-
-    @property
-    def run(self) -> Path:
-        return self.root / "run/booking"
-
-    @property
-    def current_socket(self) -> Path:
-        return self.run / "current.sock"
-
-    @property
-    def state(self) -> Path:
-        return self.root / "var/lib/booking"
-
-    @property
-    def ledger(self) -> Path:
-        return self.state / "ledger.jsonl"
-
-    @property
-    def lock(self) -> Path:
-        return self.state / "lock.json"
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+        self.srv = root / "srv/booking"
+        self.releases = self.srv / "releases"
+        self.venvs = self.srv / "venvs"
+        self.static = self.srv / "static"
+        self.incoming = self.srv / "incoming"
+        self.current = self.srv / "current"
+        self.run = root / "run/booking"
+        self.current_socket = self.run / "current.sock"
+        self.state = root / "var/lib/booking"
+        self.ledger = self.state / "ledger.jsonl"
+        self.lock = self.state / "lock.json"
 
     def socket(self, activation: str) -> Path:
         """The socket that an activation's web server listens on."""

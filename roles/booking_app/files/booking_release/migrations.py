@@ -15,9 +15,7 @@ def applied(release: str) -> set[str]:
 
     HelperError if the database does not answer. Before the first migration the set is empty.
     """
-    done = subprocess.run(
-        [MANAGE, "--release", release, "--applied"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([MANAGE, "--release", release, "--applied"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise HelperError("the database could not be asked for its migrations", journal=tail(done.stderr))
     return set(json.loads(done.stdout))

@@ -84,7 +84,7 @@ def status(layout: Layout) -> dict[str, Any]:
     return {
         "current": current_release(layout),
         "activation": current_activation(layout),
-        "running": running(layout),
+        "running": running(),
         "releases": staged(layout),
         "venvs": sorted(path.name for path in layout.venvs.iterdir()),
         "ledger": read_ledger(layout),

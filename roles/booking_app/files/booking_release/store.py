@@ -44,16 +44,12 @@ def receive(stream: IO[bytes], part: dict[str, Any], path: Path) -> None:
         while left:
             block = stream.read(min(BLOCK, left))
             if not block:
-                raise HelperError(
-                    f"the part {path.name} is truncated: {left} of {part['size']} bytes are missing"
-                )
+                raise HelperError(f"the part {path.name} is truncated: {left} of {part['size']} bytes are missing")
             digest.update(block)
             out.write(block)
             left -= len(block)
     if digest.hexdigest() != part["sha256"]:
-        raise HelperError(
-            f"the part {path.name} was altered: its sha256 is {digest.hexdigest()}, not {part['sha256']}"
-        )
+        raise HelperError(f"the part {path.name} was altered: its sha256 is {digest.hexdigest()}, not {part['sha256']}")
 
 
 def stage(layout: Layout, release: str, sent: Iterable[str], stream: IO[bytes]) -> dict[str, Any]:
@@ -176,6 +172,6 @@ def remove(layout: Layout, releases: Iterable[str], in_use: set[str]) -> dict[st
             path = Path(folder, name)
             if str(path.relative_to(layout.static)) not in names:
                 path.unlink()
-        if Path(folder) != layout.static and not os.listdir(folder):
-            os.rmdir(folder)
+        if Path(folder) != layout.static and not any(Path(folder).iterdir()):
+            Path(folder).rmdir()
     return {"removed": removed}

@@ -13,6 +13,7 @@ POLL_SECONDS = 0.02
 JOURNAL_LINES = 20
 ANSWER_SECONDS = 5
 LONGEST_BODY = 1000
+RUNNING = {"active", "activating", "reloading"}
 
 
 def unit_of(activation: str) -> str:
@@ -60,9 +61,7 @@ def ask(address: Path | tuple[str, int], host: str) -> tuple[int, str, str]:
     words = lines[0].split()
     if len(words) < 2 or not words[1].isdecimal():
         return 0, "", "the answer was cut short" if answer else "the connection was closed without an answer"
-    identity = next(
-        (line.partition(": ")[2] for line in lines if line.lower().startswith("x-release-id: ")), ""
-    )
+    identity = next((line.partition(": ")[2] for line in lines if line.lower().startswith("x-release-id: ")), "")
     return int(words[1]), identity, body[:LONGEST_BODY]
 
 
@@ -114,17 +113,20 @@ def end(layout: Layout, activation: str) -> None:
     systemctl("reset-failed", unit)
     layout.socket(activation).unlink(missing_ok=True)
     if failed.returncode:
-        raise HelperError(
-            f"{activation} does not stop: {failed.stderr.strip()}", unit=unit, journal=journal(unit)
-        )
+        raise HelperError(f"{activation} does not stop: {failed.stderr.strip()}", unit=unit, journal=journal(unit))
 
 
-def running(layout: Layout) -> list[str]:
-    """Activations whose unit is loaded, in whatever state short of gone."""
+def loaded() -> dict[str, str]:
+    """Every activation that systemd knows, with its state: active, activating, deactivating, failed, ..."""
     done = systemctl("list-units", "--all", "--plain", "--no-legend", "--full", "booking-web@*.service")
-    names = (line.split()[0] for line in done.stdout.splitlines() if line.strip())
-    found = (name.removeprefix("booking-web@").removesuffix(".service") for name in names)
-    return sorted(name for name in found if name and is_activation(name))
+    rows = (line.split() for line in done.stdout.splitlines())
+    found = {row[0].removeprefix("booking-web@").removesuffix(".service"): row[2] for row in rows if len(row) > 2}
+    return {name: state for name, state in sorted(found.items()) if is_activation(name)}
+
+
+def running() -> list[str]:
+    """Activations that run, or are about to."""
+    return [name for name, state in loaded().items() if state in RUNNING]
 
 
 def is_activation(text: str) -> bool:
@@ -181,9 +183,9 @@ def swap(layout: Layout, activation: str) -> dict[str, Any]:
 
 
 def stop_others(layout: Layout) -> dict[str, Any]:
-    """Stop every activation but the one that nginx uses."""
+    """Stop every activation but the one that nginx uses; what failed is forgotten as well."""
     keep = current_activation(layout)
-    doomed = [activation for activation in running(layout) if activation != keep]
+    doomed = [activation for activation in loaded() if activation != keep]
     for activation in doomed:
         end(layout, activation)
     return {"stopped": doomed}
@@ -206,7 +208,7 @@ def boot(layout: Layout) -> dict[str, Any]:
     release = current_release(layout)
     if release is None:
         return {"activation": None}
-    alive = [activation for activation in running(layout) if release_of(activation) == release]
+    alive = [activation for activation in running() if release_of(activation) == release]
     if alive:
         wait_ready(layout, alive[-1], time.monotonic() + float(layout.settings()["ready_seconds"]))
     activation = alive[-1] if alive else start(layout, release)["activation"]
