@@ -126,8 +126,11 @@ def main() -> None:
     try:
         cluster.start()
         cluster.run("createdb", f"--host={cluster.directory}", f"--username={USER}", DATABASE)
+        # Taken by sigwait alone, after the server was started: a child inherits what is blocked.
+        signals = {signal.SIGINT, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         print(f"BOOKING_DATABASE_HOST={cluster.directory}\nup; Ctrl-C ends and deletes it", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.sigwait(signals)
     finally:
         cluster.remove()
 

@@ -3,9 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from django.test import RequestFactory
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.request import Request
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from booking.accounts.models import User
+from booking.accounts.selectors import signed_in
 from tests.helpers import PASSWORD, at_once, client_of, make_user
 
 USERS, TOKEN, REFRESH, MINE = (
@@ -120,3 +124,8 @@ def test_a_user_without_a_password_cannot_log_in(db: None) -> None:
     user = User.objects.create_user(email="seed@example.org", name="Seed")
     assert not user.has_usable_password()
     assert make_user("other@example.org").has_usable_password()
+
+
+def test_nobody_is_never_taken_for_a_user() -> None:
+    with pytest.raises(NotAuthenticated):
+        signed_in(Request(RequestFactory().get("/")))

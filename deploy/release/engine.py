@@ -24,10 +24,10 @@ from deploy.release import artefact, interruption, ledger, lock, plan, settings,
 from deploy.release.artefact import Artefact
 from deploy.release.plan import HostState, Step
 from deploy.release.report import Report
-from deploy.release.rollout import Rollout, StepError
+from deploy.release.rollout import Rollout
 from deploy.release.session import HostsError, Session
 from deploy.release.settings import Settings
-from deploy.release.verify import Answer, Balancers
+from deploy.release.verify import Answer, Balancers, VerifyError
 from deploy.specs import ROOT
 
 BUILD = ROOT / "build"
@@ -116,7 +116,8 @@ class _Run:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.session.__exit__(None, None, None)
+        with interruption.deferred():
+            self.session.__exit__(None, None, None)
         self.balancers.close()
 
     def lock(self, command: str) -> None:
@@ -152,7 +153,7 @@ class _Run:
         )  # fmt: skip
         try:
             rollout.run(steps)
-        except (KeyboardInterrupt, *StepError) as error:
+        except (KeyboardInterrupt, Exception) as error:  # whatever it was, the hosts come first
             with interruption.deferred():
                 raise self._put_back(action, rollout, error) from None
         before = ", ".join(sorted({state.current or "nothing" for state in self.states}))
@@ -163,9 +164,9 @@ class _Run:
         why, stuck = "  interrupted" if stopped else told(error), ""
         try:
             rollout.restore()
-        except StepError as second:
+        except Exception as second:  # it is told beside the first
             stuck = told(second)
-        with contextlib.suppress(*StepError):  # the failure itself is what has to be told
+        with contextlib.suppress(Exception):  # the failure itself is what has to be told
             rollout.record(ledger.INTERRUPTED if stopped else ledger.FAILED, why[:LONGEST_REASON])
         where, again = (
             f"{action} of {rollout.release}",
@@ -186,8 +187,10 @@ class _Run:
 
 
 def told(error: BaseException) -> str:
-    """A failed step as text: every host with its unit and journal, or the balancer's answer."""
-    return error.text() if isinstance(error, HostsError) else f"  {error}"
+    """A failed step as text: every host with its unit and journal, or the balancer's answer, or the defect."""
+    if isinstance(error, HostsError):
+        return error.text()
+    return f"  {error}" if isinstance(error, VerifyError | NexusError) else f"  {type(error).__name__}: {error}"
 
 
 def _build(wanted: Settings, ref: str, report: Report, root: Path = ROOT, out: Path = BUILD) -> Artefact:

@@ -16,7 +16,7 @@ def _raise(_number: int, _frame: FrameType | None) -> None:
 
 
 def _note(_number: int, _frame: FrameType | None) -> None:
-    print("         still putting everything back; this takes a few seconds", flush=True)
+    print("         finishing what was begun; this takes a few seconds", flush=True)
 
 
 @contextlib.contextmanager

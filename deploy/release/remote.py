@@ -16,6 +16,7 @@ from deploy.release import commands
 from deploy.release.settings import DEPLOY_USER, Settings, Target
 
 SILENT_PEER_MS = 20_000
+KEEPALIVE_SECONDS = 5  # what is sent and never acknowledged is how a dead host is noticed
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what it would log is raised, and told, as well
 
 
@@ -60,6 +61,8 @@ class Remote:
                 allow_agent=not target.key_file, look_for_keys=not target.key_file,
                 timeout=seconds, banner_timeout=seconds, auth_timeout=seconds,
             )  # fmt: skip
+            if transport := self._client.get_transport():
+                transport.set_keepalive(KEEPALIVE_SECONDS)
         except (OSError, paramiko.SSHException) as error:
             self.close()
             raise UnreachableError(self.name, *self._why(error)) from None

@@ -13,7 +13,7 @@ from deploy.release.plan import Action, HostState, Step
 from deploy.release.remote import Remote, file_blocks
 from deploy.release.report import Report
 from deploy.release.session import HostsError, Session
-from deploy.release.verify import Balancers, VerifyError
+from deploy.release.verify import Balancers
 
 MIGRATION_SECONDS = 3600.0  # a migration may take long; a silent connection is noticed otherwise
 DRAIN_SECONDS = 600.0
@@ -156,6 +156,3 @@ class Rollout:
         stream: Sequence[bytes] = (),
     ) -> dict[str, dict[str, Any]]:
         return self.session.each(hosts, lambda remote: remote.call(command(remote), stream, timeout))
-
-
-StepError = (HostsError, VerifyError)

@@ -112,6 +112,14 @@ def test_a_boot_does_not_wait_for_a_process_that_failed(serving: Host) -> None:
     assert serving.call("boot") == (0, {"activation": f"{OLD}.2"})
 
 
+def test_a_boot_that_was_overtaken_by_a_deploy_changes_nothing(serving: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    units = serving.modules["units"]
+    serving.act("start", NEW)
+    monkeypatch.setattr(units, "wait_ready", lambda *_: units.point(serving.layout, f"{NEW}.2"))
+    assert serving.call("boot") == (0, {"activation": f"{NEW}.2"})
+    assert serving.call("status")[1]["current"] == NEW
+
+
 def test_bringing_back_twice_uses_what_runs(serving: Host) -> None:
     assert serving.call("boot") == (0, {"activation": f"{OLD}.1"})
     assert serving.call("status")[1]["running"] == [f"{OLD}.1"]

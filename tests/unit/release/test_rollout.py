@@ -151,6 +151,14 @@ def test_a_host_that_cannot_be_put_back_needs_a_person_and_does_not_hold_up_the_
     assert "web2" in error.what
 
 
+def test_even_a_defect_of_the_engine_puts_every_host_back(fleet: dict[str, FakeHost]) -> None:
+    engine.deploy("test", OLD)
+    FakeHost.faults = breaks("web3", "swap", ZeroDivisionError("oh"))
+    error = failed(engine.deploy, "test", NEW)
+    assert (serves(fleet), error.code) == ({OLD}, Exit.ROLLED_BACK)
+    assert "ZeroDivisionError: oh" in error.what
+
+
 def test_a_host_that_does_not_answer_fails_before_anything_changes(fleet: dict[str, FakeHost]) -> None:
     FakeHost.faults = lost("web2")
     error = failed(engine.deploy, "test", NEW)

@@ -112,7 +112,7 @@ def main(argv: Sequence[str], layout: Layout | None = None, stream: IO[bytes] | 
             {"error": {"what": error.what, "unit": error.unit, "journal": error.journal}},
             error.code,
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a traceback helps nobody on the other side of the connection
         answer, code = {"error": {"what": f"{type(error).__name__}: {error}", "unit": "", "journal": ()}}, 1
     print(json.dumps(answer))
     return code

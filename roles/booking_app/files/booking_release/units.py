@@ -151,9 +151,14 @@ def current_activation(layout: Layout) -> str | None:
     return name if is_activation(name) else None
 
 
-def point(layout: Layout, activation: str) -> None:
-    """Let nginx's socket lead to an activation; the host's truth (`current`) follows at once."""
+def point(layout: Layout, activation: str, *, unless_moved: bool = False) -> None:
+    """Let nginx's socket lead to an activation; the host's truth (`current`) follows at once.
+
+    unless_moved: do nothing if `current` names another release by now.
+    """
     with layout.guard():
+        if unless_moved and current_release(layout) != release_of(activation):
+            return
         relink(layout.current_socket, f"{activation}.sock")
         relink(layout.current, f"releases/{release_of(activation)}")
         sync_directory(layout.srv)
@@ -211,6 +216,6 @@ def boot(layout: Layout) -> dict[str, Any]:
     alive = [activation for activation in running() if release_of(activation) == release]
     if alive:
         wait_ready(layout, alive[-1], time.monotonic() + float(layout.settings()["ready_seconds"]))
-    activation = alive[-1] if alive else start(layout, release)["activation"]
-    point(layout, activation)
-    return {"activation": activation}
+    activation = str(alive[-1] if alive else start(layout, release)["activation"])
+    point(layout, activation, unless_moved=True)  # a deploy may have come in between
+    return {"activation": current_activation(layout)}
