@@ -14,7 +14,7 @@ from lab.errors import LabError
 from lab.progress import Progress, complain
 from lab.state import ROOT, Lab, check_name, check_size, every, load
 from lab.summary import print_status, print_summary
-from lab.topology import SIZES
+from lab.topology import SIZES, Host
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -74,7 +74,7 @@ def _existing(name: str) -> Lab:
     return lab
 
 
-def _host(lab: Lab, name: str) -> host.Host:
+def _host(lab: Lab, name: str) -> Host:
     for each in lab.topology.hosts:
         if each.name == name:
             return each
@@ -86,13 +86,13 @@ def _host(lab: Lab, name: str) -> host.Host:
 def _ssh(lab: Lab, name: str, command: list[str]) -> int:
     target = _host(lab, name)
     user = "root" if target.is_outside else "ops"
-    os.execvp("ssh", [
+    os.execvp("ssh", [  # noqa: S606 - this process becomes ssh, so that the terminal is its own
         "ssh", "-i", str(lab.key), "-o", f"UserKnownHostsFile={lab.known_hosts}", "-o", "LogLevel=ERROR",
         f"{user}@{target.ipv4}", *command,
     ])
 
 
-def _stop(signum: int, frame: object) -> None:
+def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -106,7 +106,7 @@ def main() -> int:
         complain(error)
         return int(error.code)
     except KeyboardInterrupt:
-        print("\ninterrupted; nothing is lost: the same command goes on from here, `make down` removes it", file=sys.stderr)
+        print("\ninterrupted: the same command goes on from here, `make down` removes it all", file=sys.stderr)
         return 130
     except OSError as error:
         complain(LabError(str(error), where=str(Path(error.filename)) if error.filename else "",

@@ -27,10 +27,9 @@ def is_running(lab: Lab, host: Host) -> bool:
 
 def start(lab: Lab, host: Host) -> None:
     """Boot *host* unless it runs already. Does not wait for it."""
-    if is_running(lab, host):
-        if _supervised(lab, host):
-            return
-        # An orphan: its nspawn was killed, so nobody would start it again after a reboot.
+    if is_running(lab, host) and _supervised(lab, host):
+        return
+    # It may run as an orphan, whose nspawn was killed: nobody would start it again after a reboot.
     end(lab, host)
     _mount(lab, host)
     _write_identity(lab, host)
@@ -112,7 +111,8 @@ def _write_identity(lab: Lab, host: Host) -> None:
     """What a provider would give a new server: name, addresses, ssh keys, a resolver."""
     root, topology = lab.host_root(host), lab.topology
     _write(root / "etc/hostname", f"{host.name}\n")
-    _write(root / "etc/hosts", f"127.0.0.1 localhost\n::1 localhost\n{host.ipv4} {host.name}\n{host.ipv6} {host.name}\n")
+    own = f"{host.ipv4} {host.name}\n{host.ipv6} {host.name}\n"
+    _write(root / "etc/hosts", f"127.0.0.1 localhost\n::1 localhost\n{own}")
     if not (root / "etc/machine-id").exists() or not (root / "etc/machine-id").read_text().strip():
         # An empty one would make systemd think this its first boot, and enable every service.
         _write(root / "etc/machine-id", f"{uuid.uuid4().hex}\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -103,7 +102,6 @@ def _build(progress: Progress, names: list[str], target: Path, codename: str) ->
         ],
         log="image",
         mend="check that the package mirror answers (`sudo apt-get update`), then run this again",
-        env={"TMPDIR": os.environ.get("TMPDIR", "/tmp")},
     )
 
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -28,7 +28,7 @@ class Progress:
         self.times: list[tuple[str, float]] = []
         self._started = time.monotonic()
         self._live = self.console.is_terminal and "CI" not in os.environ
-        self._say = ""
+        self._update: Callable[[str], None] = lambda _: None
         logs.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
@@ -41,7 +41,7 @@ class Progress:
                 yield
         else:
             self.console.print(f"▸ {title} …")
-            self._update = lambda text: None
+            self._update = lambda _: None
             yield
         seconds = time.monotonic() - started
         self.times.append((title, seconds))
@@ -50,9 +50,6 @@ class Progress:
     def now(self, text: str) -> None:
         """Say what is being done inside the present phase."""
         self._update(text)
-
-    def _update(self, text: str) -> None:
-        """Replaced by each phase; outside one there is no line to update."""
 
     @property
     def total(self) -> float:

@@ -38,14 +38,17 @@ class Lab:
 
     @property
     def id(self) -> str:
+        """The machine-wide id."""
         return identify(self.name, Path(self.clone))
 
     @property
     def topology(self) -> Topology:
+        """Its network and hosts."""
         return build(self.size, self.index)
 
     @property
     def directory(self) -> Path:
+        """Where its state lies."""
         return LABS / self.id
 
     @property
@@ -55,16 +58,20 @@ class Lab:
 
     @property
     def key(self) -> Path:
+        """The operator's private ssh key."""
         return self.directory / "ssh/id_ed25519"
 
     @property
     def known_hosts(self) -> Path:
+        """Every host's public key, for ssh."""
         return self.directory / "ssh/known_hosts"
 
     def host_directory(self, host: Host) -> Path:
+        """Where a host's disk and console lie."""
         return self.directory / "hosts" / host.name
 
     def host_root(self, host: Host) -> Path:
+        """A host's mounted root."""
         return self.host_directory(host) / "root"
 
     def unit(self, host: Host | str) -> str:

@@ -52,22 +52,27 @@ class Topology:
 
     @property
     def bridge(self) -> str:
+        """The bridge's interface name."""
         return f"nexus{self.index}"
 
     @property
     def ipv4(self) -> IPv4Network:
+        """The IPv4 subnet."""
         return subnet4(self.index)
 
     @property
     def ipv6(self) -> IPv6Network:
+        """The IPv6 subnet."""
         return subnet6(self.index)
 
     @property
     def gateway4(self) -> str:
+        """The machine's own IPv4 address on the bridge."""
         return str(self.ipv4[1])
 
     @property
     def gateway6(self) -> str:
+        """The machine's own IPv6 address on the bridge."""
         return str(self.ipv6[1])
 
     @property
@@ -77,9 +82,11 @@ class Topology:
 
     @property
     def outside(self) -> Host:
+        """The host that plays the rest of the world."""
         return next(host for host in self.hosts if host.is_outside)
 
     def group(self, name: str) -> list[Host]:
+        """The hosts of an inventory group, in order."""
         return [host for host in self.hosts if name in host.groups]
 
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 USER = DATABASE = "booking"
+PREFIX = "booking-postgres-"  # then the process that owns it
 START_SECONDS = 30
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -47,6 +48,13 @@ def account() -> pwd.struct_passwd:
         return pwd.getpwnam("nobody")
 
 
+def sweep() -> None:
+    """Deletes what runs left behind that were killed; their servers have died with them."""
+    for path in Path("/tmp").glob(f"{PREFIX}*-*"):
+        if not Path("/proc", path.name.removeprefix(PREFIX).split("-")[0]).exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def die_with_parent() -> None:
     """Run in the child: the kernel stops the server (at once, SIGQUIT) when the tests are killed."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
@@ -58,7 +66,8 @@ class Cluster:
     def __init__(self) -> None:
         who = account()
         # Not below $TMPDIR: a socket's path has room for 107 characters.
-        self.directory = Path(tempfile.mkdtemp(prefix="booking-postgres-", dir="/tmp"))
+        sweep()
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir="/tmp"))
         os.chown(self.directory, who.pw_uid, who.pw_gid)
         # Only root may change who a child runs as, and only root has to.
         root = os.geteuid() == 0

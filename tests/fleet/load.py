@@ -123,7 +123,8 @@ class Load:
                           "guests": 1},
                 )
             else:
-                answer = await client.get(f"/api/v1/listings/{self._listing}/", extensions={"sni_hostname": self._domain})
+                path = f"/api/v1/listings/{self._listing}/"
+                answer = await client.get(path, extensions={"sni_hostname": self._domain})
             status, release = answer.status_code, answer.headers.get("X-Release-Id", "")
             error = "" if status in (200, 201) else answer.text[:200]
         except httpx.HTTPError as failure:

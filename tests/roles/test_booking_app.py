@@ -5,7 +5,10 @@ import pytest
 GROUP = "web"
 
 
-@pytest.mark.parametrize("path", ["/srv/booking/releases", "/srv/booking/venvs", "/srv/booking/static", "/var/lib/booking"])
+FOLDERS = ["/srv/booking/releases", "/srv/booking/venvs", "/srv/booking/static", "/var/lib/booking"]
+
+
+@pytest.mark.parametrize("path", FOLDERS)
 def test_folder_belongs_to_root(host, path):
     found = host.file(path)
     assert found.is_directory

@@ -10,12 +10,20 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from deploy import inventory
+from deploy.release import artefact, engine, session, settings, source
 from deploy.release.packing import SUFFIX, Part, pack
+from deploy.release.settings import Target
+from deploy.release.source import Commit
 
+from .fleet import SETTINGS, FakeBalancers, FakeHost
+
+HOSTS = ("web1", "web2", "web3")
 ROOT = Path(__file__).resolve().parents[3]
 HELPER = ROOT / "roles/booking_app/files"
 OLD, NEW = "20260101T000000Z-0000001", "20260102T000000Z-0000002"
@@ -181,3 +189,32 @@ def old(tmp_path: Path) -> Release:
 def new(tmp_path: Path) -> Release:
     """The newer of two releases."""
     return Release(tmp_path / "new", NEW)
+
+
+@pytest.fixture
+def fleet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, FakeHost]:
+    """Three web hosts and one balancer, behind the engine."""
+    FakeHost.known = {}
+    FakeHost.faults = staticmethod(lambda host, act: None)
+
+    def remote(target: Any, wanted: Any) -> FakeHost:
+        return FakeHost.known.setdefault(target.name, FakeHost(target, wanted))
+
+    def group(name: str) -> list[SimpleNamespace]:
+        names = HOSTS if name == "web" else ("lb1",)
+        return [SimpleNamespace(name=n, address=n, addresses=(n,), variables={}) for n in names]
+
+    def built(root: Path, commit: Commit, wanted: Any, out: Path) -> Any:
+        release = Release(tmp_path / commit.release, commit.release)
+        return SimpleNamespace(release=commit.release, manifest=release.manifest, parts=release.parts, size=1)
+
+    monkeypatch.setattr(session, "Remote", remote)
+    monkeypatch.setattr(engine, "Balancers", FakeBalancers)
+    monkeypatch.setattr(engine, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(inventory, "load", lambda env: SimpleNamespace(env=env, need=group))
+    monkeypatch.setattr(settings, "read", lambda fleet: SETTINGS)
+    monkeypatch.setattr(source, "resolve", lambda root, ref: Commit("0" * 40, ref))
+    monkeypatch.setattr(artefact, "build", built)
+    for name in HOSTS:
+        remote(Target(name, name, 22, ""), SETTINGS)
+    return FakeHost.known

@@ -6,6 +6,9 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
+
+from deploy.errors import NexusError
 from deploy.release import commands, plan
 from deploy.release.remote import HostError, UnreachableError
 from deploy.release.settings import Settings, Target
@@ -152,3 +155,18 @@ def lost(host: str) -> Fault:
             raise UnreachableError(name, "no connection")
 
     return fault
+
+
+def serves(fleet: dict[str, FakeHost]) -> set[str | None]:
+    """What the hosts serve; also that nothing else runs and that no lock is left."""
+    for host in fleet.values():
+        assert host.running == ([host.activation] if host.activation else []), f"{host.name} runs more"
+        assert host.lock is None, f"the lock of {host.name} is left"
+    return {host.current for host in fleet.values()}
+
+
+def failed(call: Any, *arguments: str) -> NexusError:
+    """The error that a run ends with."""
+    with pytest.raises(NexusError) as caught:
+        call(*arguments)
+    return caught.value

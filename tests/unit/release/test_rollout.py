@@ -1,69 +1,15 @@
-"""A whole run, against stand-ins: what the fleet serves after every kind of failure, and how it is told."""
+"""A whole deploy, against stand-ins: what the fleet serves after every kind of failure, and how it is told."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 
-from deploy import inventory
-from deploy.errors import Exit, NexusError
-from deploy.release import artefact, engine, lock, session, settings, source
-from deploy.release.settings import Target
-from deploy.release.source import Commit
+from deploy.errors import Exit
+from deploy.release import engine, lock
 from deploy.release.verify import VerifyError
 
-from .conftest import NEW, OLD, Release
-from .fleet import SETTINGS, FakeBalancers, FakeHost, breaks, lost
-
-HOSTS = ("web1", "web2", "web3")
-NEWEST = "20260103T000000Z-0000003"
-
-
-@pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, FakeHost]:
-    """Three web hosts and one balancer, behind the engine."""
-    FakeHost.known = {}
-    FakeHost.faults = staticmethod(lambda host, act: None)
-
-    def remote(target: Any, wanted: Any) -> FakeHost:
-        return FakeHost.known.setdefault(target.name, FakeHost(target, wanted))
-
-    def group(name: str) -> list[SimpleNamespace]:
-        names = HOSTS if name == "web" else ("lb1",)
-        return [SimpleNamespace(name=n, address=n, addresses=(n,), variables={}) for n in names]
-
-    def built(root: Path, commit: Commit, wanted: Any, out: Path) -> Any:
-        release = Release(tmp_path / commit.release, commit.release)
-        return SimpleNamespace(release=commit.release, manifest=release.manifest, parts=release.parts, size=1)
-
-    monkeypatch.setattr(session, "Remote", remote)
-    monkeypatch.setattr(engine, "Balancers", FakeBalancers)
-    monkeypatch.setattr(engine, "BUILD", tmp_path / "build")
-    monkeypatch.setattr(inventory, "load", lambda env: SimpleNamespace(env=env, need=group))
-    monkeypatch.setattr(settings, "read", lambda fleet: SETTINGS)
-    monkeypatch.setattr(source, "resolve", lambda root, ref: Commit("0" * 40, ref))
-    monkeypatch.setattr(artefact, "build", built)
-    for name in HOSTS:
-        remote(Target(name, name, 22, ""), SETTINGS)
-    return FakeHost.known
-
-
-def serves(fleet: dict[str, FakeHost]) -> set[str | None]:
-    """What the hosts serve; also that nothing else runs and that no lock is left."""
-    for host in fleet.values():
-        assert host.running == ([host.activation] if host.activation else []), f"{host.name} runs more"
-        assert host.lock is None, f"the lock of {host.name} is left"
-    return {host.current for host in fleet.values()}
-
-
-def failed(call: Any, *arguments: str) -> NexusError:
-    """The error that a run ends with."""
-    with pytest.raises(NexusError) as caught:
-        call(*arguments)
-    return caught.value
+from .conftest import HOSTS, NEW, OLD
+from .fleet import FakeHost, breaks, failed, lost, serves
 
 
 def test_the_first_release_ever_is_deployed(fleet: dict[str, FakeHost]) -> None:
@@ -165,58 +111,6 @@ def test_a_host_that_does_not_answer_fails_before_anything_changes(fleet: dict[s
     assert error.code == Exit.PREFLIGHT
     assert "web2: no connection" in error.what
     assert all(not host.acts for host in fleet.values())
-
-
-def test_rollback_needs_no_argument_and_a_second_one_goes_further_back(fleet: dict[str, FakeHost]) -> None:
-    """kamal 1658, 1677, 1766: a rollback that needs a SHA to be found under stress."""
-    for release in (OLD, NEW, NEWEST):
-        engine.deploy("test", release)
-    engine.rollback("test")
-    assert serves(fleet) == {NEW}
-    engine.rollback("test")
-    assert serves(fleet) == {OLD}
-    assert failed(engine.rollback, "test").code == Exit.ROLLBACK_REFUSED
-    assert serves(fleet) == {OLD}
-
-
-def test_rollback_never_lands_on_a_release_that_failed(fleet: dict[str, FakeHost]) -> None:
-    """trellis 1148, ansistrano 209, deployer 814: a rollback that lands on a bad release."""
-    engine.deploy("test", OLD)
-    FakeHost.faults = breaks("web3", "swap")
-    failed(engine.deploy, "test", NEW)
-    FakeHost.faults = staticmethod(lambda host, act: None)
-    engine.deploy("test", NEWEST)
-    engine.rollback("test")
-    assert serves(fleet) == {OLD}
-
-
-def test_rollback_with_nothing_to_roll_back_to_is_refused(fleet: dict[str, FakeHost]) -> None:
-    assert failed(engine.rollback, "test").code == Exit.ROLLBACK_REFUSED
-    engine.deploy("test", OLD)
-    error = failed(engine.rollback, "test")
-    assert error.code == Exit.ROLLBACK_REFUSED
-    assert serves(fleet) == {OLD}
-
-
-def test_a_fleet_split_by_a_killed_run_is_made_whole_by_the_next(fleet: dict[str, FakeHost]) -> None:
-    engine.deploy("test", OLD)
-    host = fleet["web1"]
-    host.do_stage([NEW], b"")
-    host.do_start([NEW], b"")
-    host.do_swap([host.running[-1]], b"")  # and then the controller died
-    engine.deploy("test", NEW)
-    assert serves(fleet) == {NEW}
-
-
-def test_a_fleet_split_by_a_killed_run_goes_back_to_the_last_good_release(fleet: dict[str, FakeHost]) -> None:
-    engine.deploy("test", OLD)
-    for name in ("web1", "web2"):
-        fleet[name].do_stage([NEW], b"")
-        fleet[name].do_start([NEW], b"")
-        fleet[name].do_swap([fleet[name].running[-1]], b"")
-    FakeHost.faults = breaks("web3", "start")
-    failed(engine.deploy, "test", NEWEST)
-    assert serves(fleet) == {OLD}
 
 
 def test_a_held_lock_is_told_and_left_alone(fleet: dict[str, FakeHost]) -> None:
