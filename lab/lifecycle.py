@@ -53,6 +53,7 @@ def hosts(name: str, size: str | None, *, baked: bool, progress: Progress) -> La
             raise_hosts(lab)
         with progress.phase("outside: DNS and ACME authority"):
             outside.converge(lab, progress)
+            outside.fetch_roots(lab)
     return lab
 
 
@@ -70,12 +71,10 @@ def raise_hosts(lab: Lab) -> None:
 
 def converge(lab: Lab, progress: Progress) -> str:
     """Run site.yml on the fleet; returns Ansible's output."""
-    said = progress.run(
+    return progress.run(
         [TOOLS / "ansible-playbook", "-i", lab.inventory, "site.yml"], log="converge", cwd=ROOT,
         mend=f"ansible-playbook -i inventories/{lab.name} site.yml",
     )
-    outside.fetch_roots(lab)
-    return said
 
 
 def down(name: str) -> bool:

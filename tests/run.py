@@ -47,7 +47,7 @@ def lint() -> list[Command]:
     return [
         tool("ruff", "check", "."),
         tool("ruff", "check", *python),
-        tool("mypy", "deploy", "lab", "plugins", "tests/run.py", "tests/fleet"),
+        tool("mypy", "deploy", "lab", "plugins", "tests/run.py", "tests/programs.py"),
         tool("yamllint", "--strict", "."),
         tool("shellcheck", "--severity=style", *shell),
         tool("ansible-lint", "--offline", "--profile", "production", "--quiet"),
@@ -79,7 +79,8 @@ def everything(*, soak: bool) -> list[Part]:
     counts = ("--soak",) if soak else ()
     return [
         Part("application with unit and contracts", 6, [
-            *lint(), pytest("tests/unit", "tests/contracts"), (str(ROOT / "app/run-tests"),),
+            *lint(), pytest("tests/unit", "tests/contracts"),
+            tool("python", "-m", "tests.programs"), (str(ROOT / "app/run-tests"),),
         ]),
         Part("image and fleet, converged twice", 12, [
             tool("python", "-m", "lab", "--lab", LAB, "down"),
