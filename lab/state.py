@@ -20,6 +20,7 @@ from lab.topology import SIZES, Host, Topology, build
 ROOT = Path(__file__).resolve().parent.parent
 LABS = Path("/var/lib/nexus/labs")
 CACHE = Path("/var/cache/nexus")
+LOCKS = Path("/run/nexus/locks")
 NAME = re.compile(r"lab(-[a-z0-9]{1,12})?")
 
 
@@ -143,8 +144,8 @@ def locked(name: str, doing: str) -> Iterator[None]:
 
     Raises LabError when somebody else holds it.
     """
-    LABS.mkdir(parents=True, exist_ok=True)
-    path = LABS.parent / f"{name}.lock"
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    path = LOCKS / f"{name}.lock"
     with path.open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -163,7 +164,7 @@ def locked(name: str, doing: str) -> Iterator[None]:
 @contextlib.contextmanager
 def turn(name: str) -> Iterator[None]:
     """Wait for the machine-wide lock *name*: for short work, and for work that all want done once."""
-    LABS.mkdir(parents=True, exist_ok=True)
-    with (LABS.parent / f"{name}.lock").open("a+") as handle:
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    with (LOCKS / f"{name}.lock").open("a+") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
