@@ -96,11 +96,12 @@ def differs(entry: dict[str, Any]) -> bool:
     path = Path(entry["path"])
     if entry["state"] == "absent":
         return path.exists() or path.is_symlink()
+    wanted = _wanted(entry)  # an owner that does not exist fails here, before anything is touched
     if entry["state"] == "directory":
-        return not path.is_dir() or _attributes(path) != _wanted(entry)
+        return not path.is_dir() or _attributes(path) != wanted
     if not path.is_file() or path.is_symlink():
         return True
-    return before(entry) != after(entry) or _attributes(path) != _wanted(entry)
+    return before(entry) != after(entry) or _attributes(path) != wanted
 
 
 def before(entry: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from deploy import inventory
 from deploy.client import Client
+from deploy.errors import NexusError
 from deploy.inventory import Fleet
 from deploy.release.settings import default_environment
 from lab import state
@@ -100,6 +102,19 @@ def tool(name: str, *arguments: str, cwd: Path = ROOT, timeout: float = 900) -> 
         [str(TOOLS / name), *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout,
         stdin=subprocess.DEVNULL,
     )
+
+
+def wait_until(check: Callable[[], object], seconds: float, what: str) -> object:
+    """Wait on a condition: the first true answer of *check*. A service that does not answer yet is no answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if found := check():
+                return found
+        except NexusError:
+            pass
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.2)
 
 
 def _quote(text: str) -> str:

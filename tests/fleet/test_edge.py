@@ -2,10 +2,12 @@
 
 import json
 import random
+import subprocess
 
 import pytest
 
 from deploy import declarations
+from tests.fleet.conftest import wait_until
 from tests.fleet.load import Load
 
 # Runs on a host: tries to connect to every [address, port] of stdin, prints those that were accepted.
@@ -97,6 +99,29 @@ def test_scan_sees_an_open_port_that_nobody_declared(lab, fleet, on, scan):
         assert scan("outside", [[host.ipv4, 5999]]) == {(host.ipv4, 5999)}
     finally:
         on(host.name, f"iptables -w -D {rule}; systemctl stop test-listener")
+
+
+def answers(on, name):
+    try:
+        return on(name, "true", timeout=8).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def lock_out(on, name, *, seconds):
+    """Load rules that let nobody in, as a mistake would, under the guard with *seconds* to confirm."""
+    spoil = "sed -i '/--dport 22 /d' /etc/ufw/user.rules /etc/ufw/user6.rules"
+    done = on(name, f"{spoil} && systemd-run --quiet --wait firewall-guard load {seconds}", timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_rules_that_lock_everybody_out_are_taken_back_by_the_host_itself(fleet, on):
+    name = fleet.group("web")[0].name
+    lock_out(on, name, seconds=6)
+    assert not answers(on, name), "the control: the mistake really locks out"
+    wait_until(lambda: answers(on, name), 60, "the return of the confirmed rules")
+    assert on(name, "firewall-guard status").returncode == 0
+    assert "the previous ones are back" in on(name, "journalctl -t firewall-guard -n 5 --no-pager").stdout
 
 
 def test_certificate_was_issued_by_the_acme_authority(fleet, on):

@@ -1,25 +1,10 @@
 """Hosts that go away and come back: the service returns by itself."""
 
-import time
-
 import pytest
 
-from deploy.errors import NexusError
+from tests.fleet.conftest import wait_until
 
 RETURN_SECONDS = 60
-
-
-def wait_until(check, seconds, what):
-    """Wait on a condition; *check* returns something true when it holds."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if found := check():
-                return found
-        except NexusError:
-            pass
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.2)
 
 
 def in_rotation(on, fleet):
