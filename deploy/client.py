@@ -11,6 +11,7 @@ import httpx
 
 from deploy.errors import NexusError
 from deploy.inventory import Fleet
+from deploy.release import settings
 
 TIMEOUT_SECONDS = 10
 
@@ -24,12 +25,13 @@ class Client:
     def __init__(self, fleet: Fleet, address: str = "") -> None:
         balancer = fleet.need("loadbalancers")[0]
         self.domain = str(fleet.value(balancer.name, "loadbalancer_domain"))
-        self.address = address or balancer.addresses[0]
+        self.address = address or balancer.address
         self.release = ""
-        authority = str(fleet.value(balancer.name, "release_ca_file"))
+        authority = settings.read(fleet).ca_file
+        port = fleet.value(balancer.name, "haproxy_https_port")
         literal = f"[{self.address}]" if ":" in self.address else self.address
         self._http = httpx.Client(
-            base_url=f"https://{literal}", headers={"Host": self.domain}, timeout=TIMEOUT_SECONDS,
+            base_url=f"https://{literal}:{port}", headers={"Host": self.domain}, timeout=TIMEOUT_SECONDS,
             verify=ssl.create_default_context(cafile=authority or None), trust_env=False,
         )
 

@@ -17,8 +17,8 @@ from deploy.option_types import faults, suggestion
 from deploy.specs import ROOT, SERVICE_GROUPS, Tree, tree
 from deploy.static_inventory import Problem, Setting, StaticInventory, UnresolvedError, relative
 
-# The path of a request; a fleet without one of the other groups still answers.
-REQUIRED_GROUPS = ("loadbalancers", "web", "database")
+# What a release is configured with; a fleet without one of the other groups still serves.
+REQUIRED_GROUPS = ("loadbalancers", "web", "database", "cache")
 
 # How to reach a host; whatever else Ansible could be told has no place in an inventory.
 CONNECTION: dict[str, dict[str, Any]] = {
@@ -100,8 +100,9 @@ def _setting(setting: Setting, source: Tree) -> Iterator[Problem]:
 
 def _empty(inventory: StaticInventory, root: Path) -> Iterator[Problem]:
     message = "the group has no hosts; the service needs at least one"
+    served = {group for play in inventory.tree.plays for _, group in play.terms}
     for group in REQUIRED_GROUPS:
-        if not inventory.groups.get(group):
+        if group in served and not inventory.groups.get(group):
             place = inventory.places.get(f"group {group}")
             yield (place.problem(message) if place else Problem(_hosts_file(inventory, root), 0, group, message))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -99,6 +100,8 @@ def _stop(*_: object) -> None:
 def main() -> int:
     """Run, and end every failure with one message and its code."""
     os.chdir(ROOT)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # phases are seen as they end, in a log as on a screen
     signal.signal(signal.SIGTERM, _stop)
     try:
         return run(parse(sys.argv[1:]))

@@ -50,6 +50,8 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "base_deploy_authorized_keys": [public],
         "base_ssh_sources": [f"{topology.gateway4}/32", f"{topology.gateway6}/128"],
         "loadbalancer_domain": DOMAIN,
+        # A browser comes by the door on localhost.
+        "booking_app_allowed_hosts": ["localhost"],
         "certbot_acme_directory": ACME_DIRECTORY,
         "certbot_acme_ca": authority,
         "certbot_email": "operator@example.org",

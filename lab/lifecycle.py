@@ -32,7 +32,7 @@ def up(name: str, size: str | None, *, baked: bool, progress: Progress) -> Lab:
         with progress.phase("smoke: a booking through https"):
             progress.run(
                 [TOOLS / "python", "scripts/smoke", "--env", name], log="smoke", cwd=ROOT,
-                mend=f"scripts/smoke --env {name}",
+                mend=f".venv/bin/python scripts/smoke --env {name}",
             )
     return lab
 
@@ -73,7 +73,7 @@ def converge(lab: Lab, progress: Progress) -> str:
     """Run site.yml on the fleet; returns Ansible's output."""
     return progress.run(
         [TOOLS / "ansible-playbook", "-i", lab.inventory, "site.yml"], log="converge", cwd=ROOT,
-        mend=f"ansible-playbook -i inventories/{lab.name} site.yml",
+        mend=f".venv/bin/ansible-playbook -i inventories/{lab.name} site.yml",
     )
 
 
@@ -116,14 +116,11 @@ def _record(name: str, size: str | None, built: str) -> Lab:
                 f"sandbox {name!r} is there with size {lab.size!r}", where=str(lab.directory),
                 mend=f"make down LAB={name} && make up LAB={name} SIZE={size}", code=2,
             )
-        if lab and lab.image != built and any(host.is_running(lab, each) for each in lab.topology.hosts):
-            # Its hosts run on the older image; they are converged all the same, and a fresh raise takes the new.
+        # On an older image the hosts are converged all the same; the next fresh raise takes the new one.
+        if lab and image.path(lab.image).is_dir():
             return lab
         if lab:
-            if lab.image != built:
-                remove(lab)
-            else:
-                return lab
+            remove(lab)
         lab = Lab(
             name=name, clone=str(ROOT), size=size or (lab.size if lab else "small"), index=network.pick_index(),
             image=built, token=secrets.token_hex(2), port=network.pick_port({other.port for other in every()}),

@@ -73,7 +73,7 @@ class Progress:
         argv = [str(part) for part in command]
         with path.open("a", buffering=1) as sink:
             sink.write(f"$ {' '.join(argv)}\n")
-            start = sink.tell()
+            said: list[str] = []
             process = subprocess.Popen(
                 argv, cwd=cwd, env=dict(os.environ) | dict(env or {}),
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -83,6 +83,7 @@ class Progress:
             try:
                 for line in process.stdout:
                     sink.write(line)
+                    said.append(line)
                     if match := INTERESTING.match(ANSI.sub("", line)):
                         self.now(match[0].rstrip("* \n"))
                 code = process.wait()
@@ -95,7 +96,7 @@ class Progress:
                 f"`{Path(argv[0]).name} …` ended with {code}:\n{_indent(tail(path))}",
                 where=f"log {path}", mend=mend,
             )
-        return path.read_text(errors="replace")[start:]
+        return "".join(said)
 
 
 def _indent(text: str) -> str:

@@ -71,7 +71,9 @@ def scripts(*interpreters: str) -> list[Path]:
             continue
         with path.open("rb") as handle:
             first = handle.readline(80).decode(errors="replace")
-        if first.startswith("#!") and first.split("/")[-1].split()[-1] in interpreters:
+        words = first[2:].split() if first.startswith("#!") else []
+        program = words[1] if words[:1] == ["/usr/bin/env"] else words[0] if words else ""
+        if Path(program).name in interpreters:
             found.append(path)
     return found
 
@@ -86,20 +88,20 @@ def everything(*, soak: bool) -> list[Part]:
     env = ("--env", LAB)
     counts = ("--soak",) if soak else ()
     return [
-        Part("programs that the tests need", 2, [tool("python", "-m", "tests.programs")]),
-        Part("application with unit and contracts", 6, [
+        Part("programs that the tests need", 1, [tool("python", "-m", "tests.programs")]),
+        Part("application with unit and contracts", 4, [
             (str(ROOT / "app/run-tests"),), pytest("tests/unit", "tests/contracts"), *lint(),
         ], together=True),
-        Part("image and fleet, converged twice", 12, [
+        Part("image and fleet, converged twice", 9, [
             tool("python", "-m", "lab", "--lab", LAB, "down"),
             tool("python", "-m", "lab", "--lab", LAB, "up", "--size", "small"),
             pytest("tests/fleet/test_converge.py", *env, *counts),
             pytest("tests/roles", *env),
         ]),
-        Part("edge", 4, [pytest("tests/fleet/test_edge.py", *env, *counts)]),
-        Part("release", 6, [pytest("tests/fleet/test_release.py", "tests/fleet/test_booking.py", *env, *counts)]),
-        Part("faults", 4, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
-        Part("sandbox", 4, [
+        Part("edge", 3, [pytest("tests/fleet/test_edge.py", *env, *counts)]),
+        Part("release", 4, [pytest("tests/fleet/test_release.py", "tests/fleet/test_booking.py", *env, *counts)]),
+        Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
+        Part("sandbox", 2, [
             pytest("tests/fleet/test_sandbox.py", *env, *counts),
             tool("python", "-m", "lab", "--lab", LAB, "down"),
         ]),

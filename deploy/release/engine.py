@@ -23,6 +23,7 @@ from deploy.inventory import Fleet
 from deploy.release import artefact, interruption, ledger, lock, plan, settings, source
 from deploy.release.artefact import Artefact
 from deploy.release.plan import HostState, Step
+from deploy.release.remote import HostError
 from deploy.release.report import Report
 from deploy.release.rollout import Rollout
 from deploy.release.session import HostsError, Session
@@ -125,8 +126,9 @@ class _Run:
         with self.report.step("lock"):
             try:
                 self.session.lock(command)
-            except HostsError as failures:
-                raise failures.as_preflight(self.settings.env) from None
+            except HostError as failure:
+                self.session.unlock()
+                raise HostsError([failure]).as_preflight(self.settings.env) from None
 
     def look(self) -> tuple[list[HostState], list[ledger.Entry]]:
         """The hosts' states and the ledger, read under the lock."""

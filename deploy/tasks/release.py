@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -53,7 +52,6 @@ def status(_context: Context, env: str = "") -> None:
 def verify(_context: Context, env: str = "") -> None:
     """Prove that every host is what its roles say (read-only): pytest tests/roles, over ssh."""
     name = inventory.load(env or default_environment()).env
-    environment = {**os.environ, "NEXUS_ENV": name}
-    code = subprocess.call([sys.executable, "-m", "pytest", "tests/roles"], cwd=ROOT, env=environment)
+    code = subprocess.call([sys.executable, "-m", "pytest", "-q", "tests/roles", "--env", name], cwd=ROOT)
     if code:
         raise Exit(code=code)

@@ -70,6 +70,7 @@ paths:
 """
 
 import grp  # noqa: E402 - Ansible reads the documentation above first
+import os  # noqa: E402 - as above
 import pwd  # noqa: E402 - as above
 import shlex  # noqa: E402 - as above
 import shutil  # noqa: E402 - as above
@@ -127,7 +128,7 @@ def check(module: AnsibleModule, entry: dict[str, Any]) -> None:
                              f"{(err or out).strip()}")
 
 
-def apply(module: AnsibleModule, entry: dict[str, Any]) -> None:
+def apply(entry: dict[str, Any]) -> None:
     """Make the host what *entry* asks for."""
     path = Path(entry["path"])
     if entry["state"] == "absent":
@@ -136,12 +137,26 @@ def apply(module: AnsibleModule, entry: dict[str, Any]) -> None:
     if entry["state"] == "directory":
         path.mkdir(parents=True, exist_ok=True)
     elif before(entry) != after(entry) or not path.is_file() or path.is_symlink():
-        handle = tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=module.tmpdir, delete=False)  # noqa: SIM115 - it is moved away
-        with handle:
-            handle.write(after(entry))
-        # It must never be readable by more than the file will be, not even for the instant of the move.
-        Path(handle.name).chmod(0o600)
-        module.atomic_move(handle.name, str(path), keep_dest_attrs=False)
+        replace(path, after(entry), entry)
+        return
+    own(path, entry)
+
+
+def replace(path: Path, content: str, entry: dict[str, Any]) -> None:
+    """Give *path* its content in one step. What is being written is readable by root alone until it is owned."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as candidate:
+            candidate.write(content)
+        own(Path(name), entry)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def own(path: Path, entry: dict[str, Any]) -> None:
+    """Give *path* the owner, group and permissions of *entry*."""
     mode, user, group = _wanted(entry)
     shutil.chown(path, user, group)
     path.chmod(mode)
@@ -175,7 +190,7 @@ def main() -> None:
         ]
         if not module.check_mode:
             for entry in changed:
-                apply(module, entry)
+                apply(entry)
     except (OSError, KeyError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(changed), paths=[entry["path"] for entry in changed], diff=diff)

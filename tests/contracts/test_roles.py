@@ -184,3 +184,10 @@ def test_the_search_for_words_would_find_one() -> None:
     assert _lines(r"\bresolver\b", "deploy/declarations.py") != []
     assert Path(ROOT / "site.yml").is_file()
     assert _lines(r"\bhosts\b", "site.yml") != []
+
+
+def test_every_module_of_the_release_helper_is_shipped() -> None:
+    shipped = (ROOT / "roles/booking_app/tasks/helper.yml").read_text()
+    modules = sorted((ROOT / "roles/booking_app/files/booking_release").glob("*.py"))
+    assert modules
+    assert not [each.name for each in modules if f"booking_release/{each.name}" not in shipped]

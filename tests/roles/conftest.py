@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
 from functools import lru_cache
 
 import pytest
@@ -11,6 +12,10 @@ import testinfra
 from deploy import inventory
 from deploy.inventory import Fleet
 from deploy.release.settings import default_environment
+
+# One connection a host for the whole run; testinfra would otherwise open one for every command.
+SOCKETS = tempfile.TemporaryDirectory(prefix="nexus-")
+SHARED = ["-o", "ControlMaster=auto", "-o", f"ControlPath={SOCKETS.name}/%C", "-o", "ControlPersist=10"]
 
 
 @lru_cache(maxsize=1)
@@ -28,8 +33,8 @@ def connection(env: str, name: str):  # type: ignore[no-untyped-def] # testinfra
     port = host.variables.get("ansible_port", 22)
     literal = f"[{host.address}]" if ":" in host.address else host.address
     return testinfra.get_host(
-        f"ssh://{host.variables.get('ansible_user', 'ops')}@{literal}:{port}?sudo=true&controlpersist=60",
-        ssh_extra_args=shlex.join(extra), ssh_identity_file=key or None,
+        f"ssh://{host.variables.get('ansible_user', 'ops')}@{literal}:{port}?sudo=true",
+        ssh_extra_args=shlex.join([*extra, *SHARED]), ssh_identity_file=key or None,
     )
 
 

@@ -11,8 +11,9 @@ def test_server_runs_with_a_valid_configuration(host, value):
     assert host.socket(f"tcp://:::{value('nginx_port')}").is_listening
 
 
-def test_nothing_listens_on_the_packages_own_port(host):
-    assert not host.socket("tcp://0.0.0.0:80").is_listening
+def test_packages_own_site_is_gone(host):
+    assert not host.file("/etc/nginx/sites-enabled/default").exists
+    assert "default_server" not in host.check_output("nginx -T 2>/dev/null")
 
 
 def test_application_answers_behind_it(host, value):

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -145,10 +146,10 @@ class Release:
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+def host(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """A converged host without a release."""
     monkeypatch.syspath_prepend(str(HELPER))
-    root = tmp_path / "h"
+    root = short_path / "h"
     for folder in (
         "srv/booking/releases", "srv/booking/venvs", "srv/booking/static", "srv/booking/incoming",
         "run/booking", "var/lib/booking", "etc/booking", "usr/bin", "units", "bin",
@@ -177,6 +178,14 @@ def nginx(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     units = host.modules["units"]
 
     monkeypatch.setattr(units, "web_server", lambda layout: layout.current_socket)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder with a short name: a socket's path has room for 107 bytes, and pytest's own folders grow with
+    every run (unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="nx", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -59,8 +59,11 @@ def append_ledger(layout: Layout, entry: dict[str, Any]) -> dict[str, Any]:
     """Add one line to the ledger, on disk before the answer. An entry without an id is refused."""
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
         raise HelperError("a ledger entry is a JSON object with an id", code=2)
-    with layout.guard(), layout.ledger.open("a") as handle:
-        handle.write(json.dumps(entry, sort_keys=True) + "\n")
+    with layout.guard(), layout.ledger.open("a+") as handle:
+        # A line that a crash cut short must not take the next one with it.
+        handle.seek(0)
+        torn = (handle.read() or "\n")[-1] != "\n"
+        handle.write(("\n" if torn else "") + json.dumps(entry, sort_keys=True) + "\n")
         handle.flush()
         os.fsync(handle.fileno())
     return {"recorded": entry["id"]}
