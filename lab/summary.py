@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -41,21 +42,29 @@ def print_status(lab: Lab) -> None:
 def print_summary(lab: Lab, progress: Progress) -> None:
     """What was raised, how to use it, what to try next."""
     console = progress.console
-    env = "" if lab.name == "lab" else f" --env {lab.name}"
-    tools = ".venv/bin/"
+    sudo = "sudo " if "SUDO_UID" in os.environ else ""
+    own = lab.name == "lab"
+    fab = f"{sudo}.venv/bin/fab"
+    env, chosen = ("", "") if own else (f" --env {lab.name}", f" LAB={lab.name}")
+    rows = [
+        (f"{fab} status{env}", "what runs where"),
+        (f"{fab} deploy{env}", "ship the present commit"),
+        (f"{fab} rollback{env}", "back to the release before"),
+        (f"{sudo}make ssh HOST={lab.topology.group('web')[0].name}{chosen}", "a shell on a host"),
+        (f"{sudo}make test", "prove it all, on a fleet of its own"),
+        (f"{sudo}make down{chosen}", "remove it all"),
+    ]
+    width = max(len(command) for command, _ in rows)
     console.print(f"\nThe fleet serves https://{DOMAIN}, {progress.total:.0f} s after the start.\n")
     console.print(hosts_table(lab))
     console.print(f"""
 call it      {curl(lab)}
-a browser    https://localhost:{lab.port}/api/docs/ (its certificate is for {DOMAIN}: accept the warning,
-             or put "127.0.0.1 {DOMAIN}" into /etc/hosts and open https://{DOMAIN}:{lab.port}/api/docs/)
-a shell      make ssh HOST=web1{'' if lab.name == 'lab' else f' LAB={lab.name}'}
-next         {tools}fab status{env}      what runs where
-             {tools}fab deploy{env}      ship the present commit
-             {tools}fab rollback{env}    back to the release before
-             make test             prove it, on a fleet of its own
-             make down{'' if lab.name == 'lab' else f' LAB={lab.name}'}             remove it all
-logs         {_relative(progress.logs)}/""")
+a browser    https://localhost:{lab.port}/api/docs/
+             (its certificate is for {DOMAIN} and of a test authority: accept the warning)
+next         {rows[0][0]:<{width}}  {rows[0][1]}""")
+    for command, meaning in rows[1:]:
+        console.print(f"             {command:<{width}}  {meaning}")
+    console.print(f"logs         {_relative(progress.logs)}/")
 
 
 def _relative(path: Path) -> str:

@@ -48,7 +48,6 @@ def converge(lab: Lab, progress: Progress) -> None:
         "ansible_control_path_dir": f"/run/nexus/{lab.id}-{lab.token}",
         "outside_names": {**addresses, ACME_HOST: addresses["outside"], DOMAIN: [balancer.ipv4, balancer.ipv6]},
         "outside_resolvers": machine.resolvers(),
-        "outside_bootstrap_resolver": (machine.resolvers() or [""])[0],
         "outside_certificates": str(lab.directory / "outside"),
     }}}}))
     progress.run(

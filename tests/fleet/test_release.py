@@ -16,6 +16,18 @@ def describe(load):
     return "\n".join(f"{each.method} {each.status} {each.error}" for each in load.failures[:10])
 
 
+def test_rollback_with_nothing_to_roll_back_to_is_refused_and_changes_nothing(fab, client):
+    """Comes first: the fleet has been raised, and one release is all that it has had."""
+    before = client.ask("GET", "/healthz", 200)["release"]
+    ledger = fab("status").stdout.partition("started")[2]
+    assert ledger.count(" good ") == 1, "this needs a sandbox that has had one release: make down, make up"
+    done = fab("rollback")
+    assert done.returncode == 15, done.stdout + done.stderr
+    assert "no earlier good release" in done.stderr
+    assert "mend:" in done.stderr
+    assert client.ask("GET", "/healthz", 200)["release"] == before
+
+
 def test_deploy_and_rollback_under_load_lose_no_request(fleet, fab, client, fresh_commit, soak):
     """Rolling updates that still drop requests (coolify 8627, 4817, 7313; caprover 191, 661)."""
     fab("deploy", "--ref", "HEAD")
