@@ -105,6 +105,9 @@ def _empty(inventory: StaticInventory, root: Path) -> Iterator[Problem]:
         if group in served and not inventory.groups.get(group):
             place = inventory.places.get(f"group {group}")
             yield (place.problem(message) if place else Problem(_hosts_file(inventory, root), 0, group, message))
+    # Each would register an ACME account of its own and spoil the other's challenges.
+    if len(inventory.groups.get("loadbalancers", ())) > 1:
+        yield inventory.places["group loadbalancers"].problem("one load balancer is supported; keep one host in it")
 
 
 def _missing(inventory: StaticInventory, root: Path) -> Iterator[Problem]:

@@ -68,6 +68,11 @@ def test_groups_that_this_test_does_not_empty_are_those_without_a_play_here(spec
     assert set(validation.REQUIRED_GROUPS) - served == {"cache"}
 
 
+def test_a_second_load_balancer_is_a_problem(specimen: Specimen) -> None:
+    specimen.replace(HOSTS, "        lb1:\n", "        lb1:\n        lb2:\n          ansible_host: 192.0.2.9\n")
+    assert any("one load balancer is supported" in found for found in specimen.problems())
+
+
 def test_a_group_that_is_not_written_at_all_is_a_problem_too(specimen: Specimen) -> None:
     specimen.replace(HOSTS, "    database:\n      hosts:\n        db1:\n", "")
     assert specimen.problems() == [f"{HOSTS}: database: the group has no hosts; the service needs at least one"]
