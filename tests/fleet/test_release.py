@@ -1,7 +1,12 @@
 """Releases under load: nothing is lost, and what cannot be done is refused with nothing changed."""
 
+import os
+import signal
+import subprocess
+
 import pytest
 
+from tests.fleet.conftest import ROOT, TOOLS
 from tests.fleet.load import Load
 
 RATE = 60
@@ -53,6 +58,33 @@ def test_deploy_and_rollback_under_load_lose_no_request(fleet, fab, client, fres
         assert client.ask("GET", "/healthz", 200)["release"] == before
 
 
+@pytest.mark.parametrize("step", ["preflight", "stage", "start", "swap"])
+def test_interrupted_deploy_leaves_the_fleet_whole_and_the_next_completes(step, env, fleet, fab, client, fresh_commit):
+    """Ctrl-C at any time: the load is served throughout, and no lock, unit or release is left in the way."""
+    before = client.ask("GET", "/healthz", 200)["release"]
+    commit = fresh_commit(f"interrupted at {step}")
+    with Load(fleet, RATE) as load:
+        process = subprocess.Popen(
+            [str(TOOLS / "fab"), "deploy", "--ref", commit, "--env", env], cwd=ROOT, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if step in line:
+                break
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+        assert "Traceback" not in said
+        settle(load)
+        assert client.ask("GET", "/healthz", 200)["release"] == before
+        done = fab("deploy", "--ref", commit)
+        assert done.returncode == 0, done.stdout + done.stderr
+        settle(load)
+    assert load.failures == [], describe(load)
+    assert client.ask("GET", "/healthz", 200)["release"].endswith(commit[:7])
+
+
 def test_restarting_everything_at_once_loses_requests(fleet, on):
     """The control of the test above: the same load sees the loss when the switch is not used."""
     with Load(fleet, RATE) as load:
@@ -99,8 +131,6 @@ def test_same_release_again_is_no_failure(fab, client):
 
 @pytest.mark.parametrize("user", ["deploy"])
 def test_deploy_account_can_run_its_helper_and_nothing_else(on, lab, fleet, user):
-    import subprocess
-
     host = fleet.group("web")[0]
     ssh = ["ssh", "-i", str(lab.key), "-o", f"UserKnownHostsFile={lab.known_hosts}", "-o", "BatchMode=yes",
            f"{user}@{host.address}"]

@@ -1,6 +1,7 @@
 """The sandbox itself: several stand side by side, a killed `up` is finished by the next, `down` leaves nothing."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,6 +136,58 @@ def test_crashed_host_is_started_by_the_next_up(other):
     assert "down" in lab_run("status").stdout
     assert lab_run("up", "--hosts-only").returncode == 0
     assert "down" not in lab_run("status").stdout
+
+
+def test_sandbox_of_a_checkout_that_is_gone_is_removed_by_the_next_up(clean, tmp_path):
+    """What a continuous integration run leaves: its processes are ended, its folder deleted, its mounts stay."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    done = subprocess.run(
+        lab_command("up", "--size", "solo", "--hosts-only"), cwd=clone, capture_output=True, text=True, check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    left = state.identify(OTHER, clone)
+    for host in ("solo1", "outside", "door"):
+        for pid in cgroups.processes(f"nexus-{left}-{host}"):
+            os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(clone)
+    assert left in Path("/proc/mounts").read_text(), "the control: its mounts are still there"
+    assert lab_run("up", "--size", "solo", "--hosts-only").returncode == 0
+    assert left not in Path("/proc/mounts").read_text()
+    assert not list(state.LABS.glob(left))
+    assert lab_run("down").returncode == 0
+    assert traces() == clean
+
+
+def test_machine_without_the_right_to_mount_is_told_before_anything_is_made(clean):
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-sys_admin", *lab_command("up", "--size", "solo")], cwd=ROOT,
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 10
+    assert "CAP_SYS_ADMIN" in done.stderr
+    assert "mend:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert traces() == clean
+
+
+def test_mirror_that_cannot_be_reached_is_told_with_the_log(clean, monkeypatch, tmp_path):
+    """In a network namespace with nothing in it, and an empty image cache, there is no mirror to be had."""
+    run = (
+        "import sys; from pathlib import Path; from lab import image, __main__ as m;"
+        f"image.CACHE = Path({str(tmp_path)!r}); sys.argv = ['lab', '--lab', {OTHER!r}, 'up', '--size', 'solo'];"
+        "sys.exit(m.main())"
+    )
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True, check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 10, done.stdout + done.stderr
+    assert "mirror" in done.stderr
+    assert "image.log" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert traces() == clean
 
 
 def test_deploy_to_hosts_that_were_never_converged_is_refused(other):
