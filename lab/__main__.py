@@ -6,8 +6,9 @@ import argparse
 import io
 import os
 import signal
+import subprocess
 import sys
-from pathlib import Path
+import threading
 
 from deploy.errors import NexusError
 from lab import host, image, lifecycle
@@ -93,7 +94,11 @@ def _ssh(lab: Lab, name: str, command: list[str]) -> int:
     ])
 
 
+STOPPED = threading.Event()
+
+
 def _stop(*_: object) -> None:
+    STOPPED.set()
     raise KeyboardInterrupt
 
 
@@ -102,19 +107,20 @@ def main() -> int:
     os.chdir(ROOT)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # phases are seen as they end, in a log as on a screen
-    signal.signal(signal.SIGTERM, _stop)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _stop)
     try:
         return run(parse(sys.argv[1:]))
-    except NexusError as error:
-        complain(error)
-        return int(error.code)
-    except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on from here, `make down` removes it all", file=sys.stderr)
-        return 130
-    except OSError as error:
-        complain(LabError(str(error), where=str(Path(error.filename)) if error.filename else "",
-                          mend="mend that, then run the same command again"))
-        return 10
+    except (NexusError, KeyboardInterrupt, OSError, subprocess.SubprocessError) as error:
+        # Ctrl-C reaches the programs that were started as well, and one that it ended looks like a failure.
+        if STOPPED.is_set():
+            print("\ninterrupted: the same command goes on from here, `make down` removes it all", file=sys.stderr)
+            return 130
+        known = error if isinstance(error, NexusError) else LabError(
+            str(error), mend="mend that, then run the same command again"
+        )
+        complain(known)
+        return int(known.code)
 
 
 if __name__ == "__main__":
