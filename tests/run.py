@@ -89,19 +89,19 @@ def everything(*, soak: bool) -> list[Part]:
     counts = ("--soak",) if soak else ()
     return [
         Part("programs that the tests need", 1, [tool("python", "-m", "tests.programs")]),
-        Part("application with unit and contracts", 4, [
+        Part("application with unit and contracts", 3, [
             (str(ROOT / "app/run-tests"),), pytest("tests/unit", "tests/contracts"), *lint(),
         ], together=True),
-        Part("image and fleet, converged twice", 9, [
+        Part("image and fleet, converged twice", 7.5, [
             tool("python", "-m", "lab", "--lab", LAB, "down"),
             tool("python", "-m", "lab", "--lab", LAB, "up", "--size", "small"),
             pytest("tests/fleet/test_converge.py", *env, *counts),
             pytest("tests/roles", *env),
         ]),
-        Part("edge", 3, [pytest("tests/fleet/test_edge.py", *env, *counts)]),
-        Part("release", 4, [pytest("tests/fleet/test_release.py", "tests/fleet/test_booking.py", *env, *counts)]),
-        Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
-        Part("sandbox", 2, [
+        Part("edge", 2.5, [pytest("tests/fleet/test_edge.py", *env, *counts)]),
+        Part("release", 4.5, [pytest("tests/fleet/test_release.py", "tests/fleet/test_booking.py", *env, *counts)]),
+        Part("faults", 1.5, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
+        Part("sandbox", 5, [
             pytest("tests/fleet/test_sandbox.py", *env, *counts),
             tool("python", "-m", "lab", "--lab", LAB, "down"),
         ]),
