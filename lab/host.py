@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from lab.topology import Host
 # `reboot` inside a host makes nspawn exit with 133; anything else ends the host.
 SUPERVISOR = 'while "$@"; [ $? -eq 133 ]; do :; done'
 BOOT_SECONDS = 60
+PROPAGATE = Path("/run/systemd/nspawn/propagate")
 
 
 def is_running(lab: Lab, host: Host) -> bool:
@@ -39,7 +41,7 @@ def start(lab: Lab, host: Host) -> None:
         "systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--boot",
         "--resolv-conf=off", "--link-journal=no", "--timezone=off", "--kill-signal=SIGRTMIN+3",
         "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
-        f"--machine={host.name}-{lab.topology.index}", f"--hostname={host.name}",
+        f"--machine={machine_name(lab, host)}", f"--hostname={host.name}",
         f"--network-bridge={lab.topology.bridge}", f"--directory={lab.host_root(host)}",
     ]
     spawn(lab.unit(host), command, _console(lab, host))
@@ -50,10 +52,13 @@ def wait(lab: Lab, hosts: tuple[Host, ...]) -> None:
     deadline = time.monotonic() + BOOT_SECONDS
     for host in hosts:
         while not _answers(host.ipv4):
-            if time.monotonic() > deadline:
+            # A host that could not be started has left no process behind, and will not answer however long we wait.
+            ended = time.monotonic() > deadline - BOOT_SECONDS + 3 and not cgroups.processes(lab.unit(host))
+            if ended or time.monotonic() > deadline:
                 console = _console(lab, host)
+                what = "did not start" if ended else f"does not answer on port 22 after {BOOT_SECONDS} s"
                 raise LabError(
-                    f"{host.name} does not answer on port 22 after {BOOT_SECONDS} s\n{tail(console)}",
+                    f"{host.name} {what}\n{tail(console)}",
                     where=f"console {console}", mend="make down && make up",
                 )
             time.sleep(0.05)
@@ -63,6 +68,17 @@ def end(lab: Lab, host: Host) -> None:
     """Kill the host, whatever state it is in, and unmount its disk. Its files stay."""
     cgroups.end(lab.unit(host))
     unmount(lab.host_root(host))
+    # What nspawn would have removed had it not been killed. The kernel takes a dead host's interface away in its
+    # own time, and until then the next host of that name cannot be started.
+    name = machine_name(lab, host)
+    subprocess.run(["ip", "link", "delete", f"vb-{name}"], check=False, capture_output=True)
+    with contextlib.suppress(OSError):
+        (PROPAGATE / name).rmdir()
+
+
+def machine_name(lab: Lab, host: Host) -> str:
+    """What nspawn calls the host: unique on the machine, and short enough for an interface's name."""
+    return f"{host.name}-{lab.topology.index}"
 
 
 def unmount(root: Path) -> None:
