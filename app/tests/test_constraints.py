@@ -132,7 +132,7 @@ def test_a_wrong_booking_is_refused_by_the_database_and_only_by_that_constraint(
     [
         ({"price_per_night": Decimal(0)}, "listings_listing_price_positive"),
         ({"capacity": 0}, "listings_listing_capacity_positive"),
-        ({"currency": "XXX"}, "listings_listing_currency_known"),
+        ({"currency": "ZZZ"}, "listings_listing_currency_known"),
     ],
 )
 def test_a_wrong_listing_is_refused_by_the_database_and_only_by_that_constraint(
