@@ -23,6 +23,7 @@ class Session:
         self.settings = settings
         self.remotes = {target.name: Remote(target, settings) for target in targets}
         self.tokens: dict[str, int] = {}
+        self._owner: dict[str, Any] = {}
         self._pool = ThreadPoolExecutor(max_workers=max(len(targets), 1), thread_name_prefix="host")
 
     @property
@@ -79,7 +80,7 @@ class Session:
 
     def lock(self, command: str) -> None:
         """Take the lock on every host, in inventory order. LockedError: who holds it."""
-        owner = lock.owner(command)
+        self._owner = owner = lock.owner(command)
         for host in self.hosts:
             answer = self.remotes[host].call(commands.lock(owner))
             if (held := answer.get("held")) and lock.is_dead(held["owner"]):
@@ -88,6 +89,21 @@ class Session:
                 self.unlock()
                 raise LockedError(lock.describe(held), host, lock.mend(self.remotes[host].target.address, held))
             self.tokens[host] = answer["token"]
+
+    def fence(self) -> None:
+        """Take a new token everywhere. What this run still has under way on a host cannot act any more: to end a
+        connection does not end what was called through it.
+
+        HostsError: a host that did not answer; it keeps its old token.
+        """
+
+        def renew(remote: Remote) -> None:
+            answer = remote.call(commands.lock(self._owner, replace=self.tokens[remote.name]))
+            if "held" in answer:
+                raise HostError(remote.name, f"its lock was taken: {lock.describe(answer['held'])}")
+            self.tokens[remote.name] = answer["token"]
+
+        self.each(list(self.tokens), renew)
 
     def unlock(self) -> None:
         """Free the lock wherever it is held; a host that is gone is passed over."""

@@ -77,6 +77,8 @@ def test_interrupted_deploy_leaves_the_fleet_whole_and_the_next_completes(step, 
         assert process.returncode == 130, said
         assert "Traceback" not in said
         settle(load)
+        releases = {row.split()[1] for row in fab("status").stdout.splitlines() if row.startswith("web")}
+        assert releases == {before}, "every host is back, whatever was under way on it"
         assert client.ask("GET", "/healthz", 200)["release"] == before
         done = fab("deploy", "--ref", commit)
         assert done.returncode == 0, done.stdout + done.stderr

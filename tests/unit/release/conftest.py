@@ -43,10 +43,10 @@ case $1 in
             name=${{path##*/}}
             [ -e "$path" ] && echo "${{name%.failed}} loaded $state running Booking"
         done; exit 0 ;;
-    start) [ -e {root}/broken ] && exit 1
+    start) [ -e {root}/broken ] && exit 0
         {python} {root}/server.py "$activation" > /dev/null 2>&1 &
         echo $! > "{root}/units/$unit" ;;
-    is-active) [ -e "{root}/units/$unit" ] || exit 3 ;;
+    show) if [ -e "{root}/units/$unit" ]; then echo ActiveState=active; else echo ActiveState=failed; fi ;;
     stop) [ -e "{root}/units/$unit" ] || exit 0
         kill -9 "$(cat "{root}/units/$unit")"
         rm "{root}/units/$unit" ;;
@@ -81,7 +81,7 @@ class Host:
         self.root = root
         self.modules = {
             name: importlib.import_module(f"booking_release.{name}")
-            for name in ("cli", "layout", "records", "store", "units", "migrations")
+            for name in ("cli", "layout", "lock", "records", "store", "units", "migrations")
         }
         self.layout = self.modules["layout"].Layout(root)
         self.token = 0

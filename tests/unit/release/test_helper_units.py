@@ -98,14 +98,15 @@ def test_a_failed_first_release_leaves_a_host_without_one(serving: Host) -> None
 
 
 def test_a_reboot_brings_the_current_release_back(serving: Host) -> None:
-    serving.modules["units"].end(serving.layout, f"{OLD}.1")
     serving.layout.current_socket.unlink()  # /run does not outlive a reboot
+    serving.modules["units"].end(serving.layout, f"{OLD}.1")
     assert serving.call("boot") == (0, {"activation": f"{OLD}.2"})
     assert serving.call("status")[1]["activation"] == f"{OLD}.2"
 
 
 def test_a_boot_does_not_wait_for_a_process_that_failed(serving: Host) -> None:
     units = serving.modules["units"]
+    serving.layout.current_socket.unlink()  # /run does not outlive a reboot
     units.end(serving.layout, f"{OLD}.1")
     (serving.root / "units/booking-web@20260101T000000Z-0000001.1.service.failed").touch()
     assert serving.call("status")[1]["running"] == []
@@ -128,3 +129,29 @@ def test_bringing_back_twice_uses_what_runs(serving: Host) -> None:
 def test_a_boot_before_the_first_release_does_nothing(host: Host) -> None:
     assert host.call("boot") == (0, {"activation": None})
     assert host.log() == []
+
+
+@pytest.mark.parametrize("act", [("swap", f"{NEW}.2"), ("start", NEW), ("stop", f"{NEW}.2"), ("stop-others",)])
+def test_an_act_under_way_stops_being_allowed_when_the_lock_is_taken_anew(
+    serving: Host, act: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection is gone, it is not: what it would still do comes after the new owner has looked."""
+    serving.act("start", NEW)
+    lock = serving.modules["lock"]
+    require, asked = lock.require, []
+
+    def taken_in_between(layout: object, token: int) -> None:
+        require(layout, token)
+        if not asked:
+            asked.append(serving.call("lock", "--replace", str(token), json.dumps({"user": "later"}))[1]["token"])
+
+    monkeypatch.setattr(lock, "require", taken_in_between)
+    before = serving.call("status")[1]
+    code, answer = serving.act(*act)
+    assert asked
+    assert code == 13
+    assert "belongs to" in answer["error"]["what"]
+    after = serving.call("status")[1]
+    assert [after[key] for key in ("current", "activation", "running")] == [
+        before[key] for key in ("current", "activation", "running")
+    ]

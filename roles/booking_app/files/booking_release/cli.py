@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import IO, Any, NamedTuple
 
-from . import migrations, records, store, units
+from . import lock, migrations, records, store, units
 from .layout import HelperError, Layout, activation_id, release_id, release_of
 
 LONGEST_INPUT = 1 << 20
@@ -30,11 +30,9 @@ def in_use(layout: Layout) -> set[str]:
     return names | ({current} if current else set())
 
 
-def stop(layout: Layout, activation: str) -> dict[str, Any]:
+def stop(layout: Layout, activation: str, token: int) -> dict[str, Any]:
     """Stop one activation; the one that nginx uses is refused."""
-    if units.current_activation(layout) == activation:
-        raise HelperError(f"{activation} serves this host: switch to another first", code=2)
-    units.end(layout, activation)
+    units.end(layout, activation, token)
     return {"stopped": [activation]}
 
 
@@ -66,15 +64,15 @@ class Call(NamedTuple):
 # act -> (function, whether the lock's token is needed, arguments)
 ACTS: dict[str, tuple[Callable[[Call], dict[str, Any]], bool, tuple[str, ...]]] = {
     "status": (lambda call: records.status(call.at), False, ()),
-    "lock": (lambda call: records.take_lock(call.at, call.args.owner, call.args.replace), False, ("owner",)),
-    "unlock": (lambda call: records.release_lock(call.at, call.args.token), False, ()),
+    "lock": (lambda call: lock.take(call.at, call.args.owner, call.args.replace), False, ("owner",)),
+    "unlock": (lambda call: lock.release(call.at, call.args.token), False, ()),
     "stage": (lambda call: store.stage(call.at, call.args.release, call.args.part, call.stream), True, ("release",)),
     "migrate": (lambda call: migrations.migrate(call.at, call.args.release), True, ("release",)),
-    "start": (lambda call: units.start(call.at, call.args.release), True, ("release",)),
-    "swap": (lambda call: units.swap(call.at, call.args.activation), True, ("activation",)),
-    "stop": (lambda call: stop(call.at, call.args.activation), True, ("activation",)),
-    "stop-others": (lambda call: units.stop_others(call.at), True, ()),
-    "clear": (lambda call: units.clear(call.at), True, ()),
+    "start": (lambda call: units.start(call.at, call.args.release, call.args.token), True, ("release",)),
+    "swap": (lambda call: units.swap(call.at, call.args.activation, call.args.token), True, ("activation",)),
+    "stop": (lambda call: stop(call.at, call.args.activation, call.args.token), True, ("activation",)),
+    "stop-others": (lambda call: units.stop_others(call.at, call.args.token), True, ()),
+    "clear": (lambda call: units.clear(call.at, call.args.token), True, ()),
     "record": (lambda call: records.append_ledger(call.at, json.loads(call.stream.read(LONGEST_INPUT))), True, ()),
     "remove": (lambda call: store.remove(call.at, call.args.releases, in_use(call.at)), True, ("releases",)),
     "boot": (lambda call: units.boot(call.at), False, ()),
@@ -105,7 +103,7 @@ def main(argv: Sequence[str], layout: Layout | None = None, stream: IO[bytes] | 
         args = parser().parse_args(argv)
         act, locked, _ = ACTS[args.act]
         if locked:
-            records.require_token(layout, args.token)
+            lock.require(layout, args.token)
         answer, code = act(Call(layout, args, stream or sys.stdin.buffer)), 0
     except HelperError as error:
         answer, code = (

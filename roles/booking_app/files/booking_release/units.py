@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from . import lock
 from .layout import HelperError, Layout, activation_id, release_of, relink, sync_directory
 from .store import manifest_of
 
 POLL_SECONDS = 0.02
+STATE_SECONDS = 0.2  # systemd is asked less often than the socket: each question is a process
 JOURNAL_LINES = 20
 ANSWER_SECONDS = 5
 LONGEST_BODY = 1000
@@ -66,32 +68,49 @@ def ask(address: Path | tuple[str, int], host: str) -> tuple[int, str, str]:
 
 
 def wait_ready(layout: Layout, activation: str, until: float) -> None:
-    """Wait until the activation's own socket answers /readyz with 200 and its release id.
+    """Wait until systemd calls the activation ready and its own socket answers /readyz with 200 and its release id.
 
     `until` is a time.monotonic() instant. HelperError with the last answer and the journal when it passes, or
-    as soon as the unit is no longer active.
+    as soon as the unit has ended.
     """
     host, unit = str(layout.settings()["probe_host"]), unit_of(activation)
+    look = time.monotonic() + STATE_SECONDS
     while True:
         status, answered, body = ask(layout.socket(activation), host)
-        if status == 200 and answered == release_of(activation):
+        ready = status == 200 and answered == release_of(activation)
+        if ready and state(unit) == "active":
             return
         why = f"/readyz said {status} for release {answered or 'unknown'}: {body.strip()}" if status else body
         if time.monotonic() > until:
             raise HelperError(f"{activation} does not get ready: {why}", unit=unit, journal=journal(unit))
-        if systemctl("is-active", "--quiet", unit).returncode:
-            raise HelperError(f"{activation} died: {why}", unit=unit, journal=journal(unit))
+        if time.monotonic() > look:
+            if state(unit) not in RUNNING:
+                raise HelperError(f"{activation} died: {why}", unit=unit, journal=journal(unit))
+            look = time.monotonic() + STATE_SECONDS
         time.sleep(POLL_SECONDS)
 
 
-def start(layout: Layout, release: str) -> dict[str, Any]:
-    """Start a new activation of a release and wait until it is ready; a failed one is stopped again."""
+def state(unit: str) -> str:
+    """What systemd says of a unit: active, activating, ...; "failed" also while it waits for its next attempt."""
+    said = systemctl("show", "--property=ActiveState,SubState", unit).stdout.split()
+    found = dict(word.partition("=")[::2] for word in said)
+    return "failed" if found.get("SubState") == "auto-restart" else found.get("ActiveState", "unknown")
+
+
+def start(layout: Layout, release: str, token: int | None = None) -> dict[str, Any]:
+    """Start a new activation of a release and wait until it is ready; a failed one is stopped again.
+
+    token: checked once more in the moment of the start, so that whoever took the lock in between, and has asked
+    what runs here, is not surprised by one more. None for a boot, which no lock holds up.
+    """
     manifest_of(layout, release)
     until = time.monotonic() + float(layout.settings()["ready_seconds"])
     with layout.guard():
+        if token is not None:
+            lock.require(layout, token)
         activation = f"{release}.{layout.next_number('activation')}"
-    try:
         begin(activation)
+    try:
         wait_ready(layout, activation, until)
     except BaseException:
         end(layout, activation)
@@ -100,15 +119,24 @@ def start(layout: Layout, release: str) -> dict[str, Any]:
 
 
 def begin(activation: str) -> None:
-    """Start a unit; systemd returns when it said that it is ready, or failed."""
+    """Have systemd start a unit; what comes of it is for `wait_ready` to see."""
     unit = unit_of(activation)
-    if systemctl("start", unit).returncode:
+    if systemctl("start", "--no-block", unit).returncode:
         raise HelperError(f"{activation} does not start", unit=unit, journal=journal(unit))
 
 
-def end(layout: Layout, activation: str) -> None:
-    """Stop a unit (systemd lets it finish its requests) and leave no trace of it."""
+def end(layout: Layout, activation: str, token: int | None = None) -> None:
+    """Stop a unit (systemd lets it finish its requests) and leave no trace of it.
+
+    token: checked in the moment of the stop, as is that the activation does not serve this host by then.
+    """
     unit = unit_of(activation)
+    with layout.guard():
+        if token is not None:
+            lock.require(layout, token)
+        if current_activation(layout) == activation:
+            raise HelperError(f"{activation} serves this host: switch to another first", code=2)
+        systemctl("stop", "--no-block", unit)
     failed = systemctl("stop", unit)
     systemctl("reset-failed", unit)
     layout.socket(activation).unlink(missing_ok=True)
@@ -151,12 +179,15 @@ def current_activation(layout: Layout) -> str | None:
     return name if is_activation(name) else None
 
 
-def point(layout: Layout, activation: str, *, unless_moved: bool = False) -> None:
+def point(layout: Layout, activation: str, token: int | None = None, *, unless_moved: bool = False) -> None:
     """Let nginx's socket lead to an activation; the host's truth (`current`) follows at once.
 
-    unless_moved: do nothing if `current` names another release by now.
+    token: checked in the moment of the switch; None for a boot. unless_moved: do nothing if `current` names
+    another release by now.
     """
     with layout.guard():
+        if token is not None:
+            lock.require(layout, token)
         if unless_moved and current_release(layout) != release_of(activation):
             return
         relink(layout.current_socket, f"{activation}.sock")
@@ -164,7 +195,7 @@ def point(layout: Layout, activation: str, *, unless_moved: bool = False) -> Non
         sync_directory(layout.srv)
 
 
-def swap(layout: Layout, activation: str) -> dict[str, Any]:
+def swap(layout: Layout, activation: str, token: int | None = None) -> dict[str, Any]:
     """Switch this host to a running activation, and prove by its own web server that it answers.
 
     HelperError if the activation does not run, or if nginx does not answer with its release id within
@@ -173,7 +204,7 @@ def swap(layout: Layout, activation: str) -> dict[str, Any]:
     if not layout.socket(activation).is_socket():
         raise HelperError(f"{activation} has no socket: it does not run", unit=unit_of(activation))
     previous = current_activation(layout)
-    point(layout, activation)
+    point(layout, activation, token)
     settings = layout.settings()
     until = time.monotonic() + float(settings["served_seconds"])
     while True:
@@ -187,22 +218,23 @@ def swap(layout: Layout, activation: str) -> dict[str, Any]:
         time.sleep(POLL_SECONDS)
 
 
-def stop_others(layout: Layout) -> dict[str, Any]:
+def stop_others(layout: Layout, token: int) -> dict[str, Any]:
     """Stop every activation but the one that nginx uses; what failed is forgotten as well."""
     keep = current_activation(layout)
     doomed = [activation for activation in loaded() if activation != keep]
     for activation in doomed:
-        end(layout, activation)
+        end(layout, activation, token)
     return {"stopped": doomed}
 
 
-def clear(layout: Layout) -> dict[str, Any]:
+def clear(layout: Layout, token: int) -> dict[str, Any]:
     """Go back to a host without a release: nothing current, nothing running."""
     with layout.guard():
+        lock.require(layout, token)
         layout.current_socket.unlink(missing_ok=True)
         layout.current.unlink(missing_ok=True)
         sync_directory(layout.srv)
-    return stop_others(layout)
+    return stop_others(layout, token)
 
 
 def boot(layout: Layout) -> dict[str, Any]:
