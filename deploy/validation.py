@@ -20,14 +20,14 @@ from deploy.static_inventory import Problem, Setting, StaticInventory, Unresolve
 # What a release is configured with; a fleet without one of the other groups still serves.
 REQUIRED_GROUPS = ("loadbalancers", "web", "database", "cache")
 
-# How to reach a host; whatever else Ansible could be told has no place in an inventory.
+SSH_PORT = 22
+
+# How to reach a host, by ssh with a key; whatever else Ansible could be told has no place in an inventory, as the
+# release engine would not follow it.
 CONNECTION: dict[str, dict[str, Any]] = {
     "ansible_host": {"type": "str"},
     "ansible_port": {"type": "int"},
     "ansible_user": {"type": "str"},
-    "ansible_password": {"type": "str"},
-    "ansible_connection": {"type": "str", "choices": ["ssh", "local"]},
-    "ansible_private_key_file": {"type": "path"},
     "ansible_ssh_private_key_file": {"type": "path"},
     "ansible_ssh_common_args": {"type": "str"},
     "ansible_ssh_extra_args": {"type": "str"},
@@ -60,6 +60,7 @@ def problems(env_dir: Path, root: Path = ROOT) -> list[Problem]:
     found += _empty(inventory, root)
     found += _missing(inventory, root)
     if not found:  # what follows would only repeat in other words what a wrong value already said
+        found += _ports(inventory)
         found += _clashes(inventory)
         found += _sources(inventory)
     return sorted(set(found))
@@ -93,6 +94,8 @@ def _setting(setting: Setting, source: Tree) -> Iterator[Problem]:
         hint = suggestion(setting.name, {*source.variables(), *CONNECTION})
         yield setting.place.problem(f"unknown variable{hint}")
         return
+    if option.get("required") and setting.value == []:
+        yield setting.place.problem("an empty list, where at least one is needed", setting.name)
     for inner, message in faults(setting.value, option):
         key = setting.name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in inner)
         yield setting.place.at(*inner).problem(message, key)
@@ -139,6 +142,18 @@ def _required(inventory: StaticInventory) -> Iterator[tuple[str, list[str]]]:
         for name, option in source.role(role).options.items() if users else ():
             if option.get("required"):
                 yield name, users
+
+
+def _ports(inventory: StaticInventory) -> Iterator[Problem]:
+    """Hosts whose sshd would be moved away from the port by which they are reached.
+
+    Where `ansible_port` is set as well, the two may differ: a router in between may translate one to the other.
+    """
+    for host in inventory.groups["all"]:
+        setting = inventory.setting(host, "base_ssh_port")
+        if setting and setting.value != SSH_PORT and not inventory.setting(host, "ansible_port"):
+            message = f"host '{host}' is reached on port {SSH_PORT}; set ansible_port as well, to the port it has now"
+            yield setting.place.problem(message, "base_ssh_port")
 
 
 def _clashes(inventory: StaticInventory) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from deploy.errors import NexusError
 from lab import host, image, lifecycle
 from lab.errors import LabError
 from lab.progress import Progress, complain
-from lab.state import ROOT, Lab, check_name, check_size, every, load
+from lab.state import ROOT, Lab, check_name, check_size, every, give_back, load
 from lab.summary import print_status, print_summary
 from lab.topology import SIZES, Host
 
@@ -121,6 +121,8 @@ def main() -> int:
         )
         complain(known)
         return int(known.code)
+    finally:
+        give_back(ROOT / "build")
 
 
 if __name__ == "__main__":

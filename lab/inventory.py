@@ -5,14 +5,13 @@ Everything that differs from a real fleet stands here and nowhere else.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from deploy import secrets
-from lab.state import ROOT, Lab
+from lab.state import ROOT, Lab, give_back
 from lab.topology import DOMAIN
 
 ACME_HOST = "acme.test"
@@ -77,7 +76,7 @@ def write(lab: Lab, authority: str) -> None:
     if not common.is_symlink():
         common.symlink_to("../../../common.yml")
     _draw_secrets(lab.inventory, group_vars / "20-secrets.yml")
-    _give_back(lab.inventory)
+    give_back(lab.inventory)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -93,11 +92,3 @@ def _draw_secrets(inventory: Path, target: Path) -> None:
         partial.touch(mode=0o600)
         partial.write_text(before + secrets.dump(secrets.draw(wanted), None))
         partial.rename(target)
-
-
-def _give_back(folder: Path) -> None:
-    """Under sudo, let the person who called it read what lies in their checkout."""
-    owner = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
-    if None not in owner:
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, int(owner[0] or 0), int(owner[1] or 0), follow_symlinks=False)

@@ -168,3 +168,11 @@ def turn(name: str) -> Iterator[None]:
     with (LOCKS / f"{name}.lock").open("a+") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def give_back(folder: Path) -> None:
+    """Under sudo, let what lies in the checkout belong to the person who called it, not to root."""
+    owner = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
+    if None not in owner and folder.exists():
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, int(owner[0] or 0), int(owner[1] or 0), follow_symlinks=False)

@@ -54,6 +54,12 @@ def test_services_that_serve_requests_are_held_from_unattended_upgrades(host):
         assert package in said
 
 
+def test_nothing_is_restarted_behind_the_release_engines_back(host):
+    said = host.check_output("needrestart -b -r l 2>&1 | head -1; cat /etc/needrestart/conf.d/nexus.conf")
+    assert "NEEDRESTART-VER" in said
+    assert "$nrconf{restart} = 'l';" in said
+
+
 def test_journal_is_kept_and_bounded(host, value):
     settings = host.file("/etc/systemd/journald.conf").content_string
     assert "Storage=persistent" in settings

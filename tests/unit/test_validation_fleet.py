@@ -167,3 +167,16 @@ def test_the_report_takes_one_folder_or_a_file_in_it(specimen: Specimen) -> None
     assert "one inventory a run" in validation.report([str(folder)] * 2, specimen.root)[0]
     assert "one inventory a run" in validation.report([], specimen.root)[0]
     assert "not a list of hosts" in validation.report([f"{folder},"], specimen.root)[0]
+
+
+def test_a_port_of_sshd_that_is_not_the_one_it_is_reached_by_is_a_problem(specimen: Specimen) -> None:
+    specimen.add(ENVIRONMENT, "base_ssh_port: 2222\n")
+    assert any("is reached on port 22; set ansible_port as well" in found for found in specimen.problems())
+    specimen.add(ENVIRONMENT, "ansible_port: 2222\n")
+    assert specimen.problems() == []
+
+
+def test_a_required_list_may_not_be_empty(specimen: Specimen) -> None:
+    """Without a source that may connect, the firewall would lock everybody out."""
+    specimen.add(ENVIRONMENT, "base_ssh_sources: []\n")
+    assert any("base_ssh_sources: an empty list" in found for found in specimen.problems())
