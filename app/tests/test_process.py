@@ -24,6 +24,7 @@ from tests.postgres import USER, Cluster
 
 WORKERS = THREADS = 2
 GUNICORN = ("-m", "gunicorn", "--preload", "--config", "config/gunicorn.py", "--worker-tmp-dir", "/dev/shm")
+GRACEFUL_SECONDS = 5
 START_SECONDS = 20
 
 
@@ -47,6 +48,9 @@ class Server:
     def __init__(self, directory: Path, application: str = "config.wsgi:application", **environ: str) -> None:
         self.socket, self.log = directory / "web.sock", directory / "log"
         options = [f"--workers={WORKERS}", f"--threads={THREADS}", f"--bind=unix:{self.socket}"]
+        # A worker that is told to end in the moment of its fork does not hear it: gunicorn ends it after
+        # this time, which has to be well within what `stop` waits.
+        options.append(f"--graceful-timeout={GRACEFUL_SECONDS}")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *GUNICORN, *options, application],
