@@ -1,70 +1,22 @@
 """Activations: start one beside the others, prove it ready, switch to it, stop it, bring it back at boot."""
 
-import socket
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 from . import lock
 from .layout import HelperError, Layout, activation_id, release_of, relink, sync_directory
+from .probe import ask
 from .store import manifest_of
+from .systemd import journal, state, systemctl, unit_of
 
 POLL_SECONDS = 0.02
 STATE_SECONDS = 0.2  # systemd is asked less often than the socket: each question is a process
-JOURNAL_LINES = 20
-ANSWER_SECONDS = 5
-LONGEST_BODY = 1000
 RUNNING = {"active", "activating", "reloading"}
-
-
-def unit_of(activation: str) -> str:
-    """The systemd unit of an activation's web server."""
-    return f"booking-web@{activation}.service"
-
-
-def systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run systemctl; the caller looks at the return code."""
-    return subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
-
-
-def journal(unit: str) -> tuple[str, ...]:
-    """The last lines that a unit wrote."""
-    done = subprocess.run(
-        ["journalctl", "--no-pager", "-q", "-o", "cat", "-n", str(JOURNAL_LINES), "-u", unit],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return tuple(done.stdout.splitlines()[-JOURNAL_LINES:])
 
 
 def web_server(layout: Layout) -> tuple[str, int]:
     """Where this host's own web server listens."""
     return "127.0.0.1", int(layout.settings()["web_port"])
-
-
-def ask(address: Path | tuple[str, int], host: str) -> tuple[int, str, str]:
-    """GET /readyz under the site's name: status, release id, body of the answer; or (0, "", error).
-
-    address: a Unix socket's path, or address and port. HTTP/1.0, so that the answer ends with the connection;
-    by hand, as importing http.client would double the time that this program takes to start.
-    """
-    request = f"GET /readyz HTTP/1.0\r\nHost: {host}\r\nX-Forwarded-Proto: https\r\n\r\n"
-    family, place = (socket.AF_UNIX, str(address)) if isinstance(address, Path) else (socket.AF_INET, address)
-    try:
-        with socket.socket(family) as connection:
-            connection.settimeout(ANSWER_SECONDS)
-            connection.connect(place)
-            connection.sendall(request.encode())
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    except OSError as error:
-        return 0, "", f"{type(error).__name__}: {error}"
-    head, _, body = answer.decode(errors="replace").partition("\r\n\r\n")
-    lines = head.split("\r\n")
-    words = lines[0].split()
-    if len(words) < 2 or not words[1].isdecimal():
-        return 0, "", "the answer was cut short" if answer else "the connection was closed without an answer"
-    identity = next((line.partition(": ")[2] for line in lines if line.lower().startswith("x-release-id: ")), "")
-    return int(words[1]), identity, body[:LONGEST_BODY]
 
 
 def wait_ready(layout: Layout, activation: str, until: float) -> None:
@@ -88,13 +40,6 @@ def wait_ready(layout: Layout, activation: str, until: float) -> None:
                 raise HelperError(f"{activation} died: {why}", unit=unit, journal=journal(unit))
             look = time.monotonic() + STATE_SECONDS
         time.sleep(POLL_SECONDS)
-
-
-def state(unit: str) -> str:
-    """What systemd says of a unit: active, activating, ...; "failed" also while it waits for its next attempt."""
-    said = systemctl("show", "--property=ActiveState,SubState", unit).stdout.split()
-    found = dict(word.partition("=")[::2] for word in said)
-    return "failed" if found.get("SubState") == "auto-restart" else found.get("ActiveState", "unknown")
 
 
 def start(layout: Layout, release: str, token: int | None = None) -> dict[str, Any]:

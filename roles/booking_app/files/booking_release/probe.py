@@ -1,0 +1,32 @@
+"""Asks a web server whether it is ready, and which release it is."""
+
+import socket
+from pathlib import Path
+
+ANSWER_SECONDS = 5
+LONGEST_BODY = 1000
+
+
+def ask(address: Path | tuple[str, int], host: str) -> tuple[int, str, str]:
+    """GET /readyz under the site's name: status, release id, body of the answer; or (0, "", error).
+
+    address: a Unix socket's path, or address and port. HTTP/1.0, so that the answer ends with the connection;
+    by hand, as importing http.client would double the time that this program takes to start.
+    """
+    request = f"GET /readyz HTTP/1.0\r\nHost: {host}\r\nX-Forwarded-Proto: https\r\n\r\n"
+    family, place = (socket.AF_UNIX, str(address)) if isinstance(address, Path) else (socket.AF_INET, address)
+    try:
+        with socket.socket(family) as connection:
+            connection.settimeout(ANSWER_SECONDS)
+            connection.connect(place)
+            connection.sendall(request.encode())
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    except OSError as error:
+        return 0, "", f"{type(error).__name__}: {error}"
+    head, _, body = answer.decode(errors="replace").partition("\r\n\r\n")
+    lines = head.split("\r\n")
+    words = lines[0].split()
+    if len(words) < 2 or not words[1].isdecimal():
+        return 0, "", "the answer was cut short" if answer else "the connection was closed without an answer"
+    identity = next((line.partition(": ")[2] for line in lines if line.lower().startswith("x-release-id: ")), "")
+    return int(words[1]), identity, body[:LONGEST_BODY]
