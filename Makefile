@@ -5,7 +5,7 @@ BAKED ?= 1
 export LAB
 lab = .venv/bin/python -m lab
 
-.PHONY: help tools up down status list ssh check test soak clean-images
+.PHONY: help tools up down status list ssh check test soak bench clean-images
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,6 +37,9 @@ test: tools ## everything, on a fleet of its own
 
 soak: tools ## everything, in the full counts
 	@.venv/bin/python -m tests.run soak
+
+bench: tools ## the figures, on a fleet of its own: a table, and build/bench/report.html
+	@.venv/bin/python -m tests.run bench
 
 clean-images: tools ## remove cached images that no sandbox uses
 	@$(lab) clean-images

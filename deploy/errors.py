@@ -81,6 +81,10 @@ class LockedError(NexusError):
     default_code = Exit.LOCKED
 
 
+class LostLockError(LockedError):
+    """This run's lock was lost while it worked: it stops where it is, and the next command puts that right."""
+
+
 class PreflightError(NexusError):
     """A condition checked before anything is touched does not hold."""
 

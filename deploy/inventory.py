@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy import inventory_cache
 from deploy.errors import NoValueError, PreflightError, UsageError
 from deploy.specs import ROOT, Tree, tree
 
@@ -100,6 +100,11 @@ def load(env: str, root: Path = ROOT) -> Fleet:
     UsageError: no such environment, or Ansible cannot read it. PreflightError: ansible-inventory is missing.
     """
     path = folder(env, root)
+    return parse(env, inventory_cache.cached(path, root, lambda: _ask(env, path, root)), tree(root))
+
+
+def _ask(env: str, path: Path, root: Path) -> str:
+    """What `ansible-inventory --list` prints."""
     command = Path(sys.executable).parent / "ansible-inventory"
     try:
         run = subprocess.run(
@@ -118,7 +123,7 @@ def load(env: str, root: Path = ROOT) -> Fleet:
     # A file that does not parse is a mere warning to ansible-inventory: fewer hosts, exit code 0.
     if run.returncode != 0 or "Unable to parse" in run.stderr:
         raise UsageError(f"ansible-inventory cannot read it:\n{run.stderr.strip()}", f"inventories/{env}")
-    return parse(env, json.loads(run.stdout), tree(root))
+    return run.stdout
 
 
 def parse(env: str, listing: Mapping[str, Any], source: Tree) -> Fleet:

@@ -9,14 +9,29 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 from deploy.errors import NexusError
-from lab import host, image, lifecycle
+from lab import faults, host, image, lifecycle
 from lab.errors import LabError
 from lab.progress import Progress, complain
 from lab.state import ROOT, Lab, check_name, check_size, every, give_back, load
 from lab.summary import print_status, print_summary
 from lab.topology import SIZES, Host
+
+Fault = Callable[[Lab, Host, argparse.Namespace], None]
+
+# What can be done to a host, and undone: name -> (help, what does it).
+FAULTS: dict[str, tuple[str, Fault]] = {
+    "crash": ("end a host as a power cut would", lambda lab, target, _: host.crash(lab, target)),
+    "start": ("boot a host that ended", lambda lab, target, _: _start(lab, target)),
+    "cut": ("drop a host's traffic", lambda lab, target, asked: faults.cut(lab, target, ssh_only=asked.ssh)),
+    "mend": ("end `cut`", lambda lab, target, _: faults.mend(lab, target)),
+    "fill": ("leave a host no room for a release", lambda lab, target, _: faults.fill(lab, target)),
+    "free": ("end `fill`", lambda lab, target, _: faults.free(lab, target)),
+    "stop-service": ("stop a unit of a host", lambda lab, target, asked: faults.stop_service(lab, target, asked.unit)),
+    "start-service": ("start it again", lambda lab, target, asked: faults.start_service(lab, target, asked.unit)),
+}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -32,10 +47,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     verbs.add_parser("list", help="every sandbox of this machine")
     verbs.add_parser("clean-images", help="remove cached images that no sandbox uses")
     shell = verbs.add_parser("ssh", help="a shell on a host, or a command there")
-    crash = verbs.add_parser("crash", help="end a host as a power cut would; `up` starts it again")
-    for verb in (shell, crash):
-        verb.add_argument("host")
+    shell.add_argument("host")
     shell.add_argument("command", nargs=argparse.REMAINDER)
+    for fault, (help_, _) in FAULTS.items():
+        verb = verbs.add_parser(fault, help=help_)
+        verb.add_argument("host")
+        if fault == "cut":
+            verb.add_argument("--ssh", action="store_true", help="its ssh alone")
+        elif fault.endswith("-service"):
+            verb.add_argument("unit")
     parser.add_argument("--lab", default=os.environ.get("LAB") or "lab", help="its name (lab)")
     return parser.parse_args(arguments)
 
@@ -60,13 +80,18 @@ def run(options: argparse.Namespace) -> int:
         print("\n".join(f"removed {each}" for each in image.clean()) or "no image to remove")
     elif options.verb == "status":
         print_status(_existing(name))
-    elif options.verb == "crash":
+    elif options.verb in FAULTS:
         lab = _existing(name)
-        host.crash(lab, _host(lab, options.host))
+        FAULTS[options.verb][1](lab, _host(lab, options.host), options)
     else:
         lab = _existing(name)
         return _ssh(lab, options.host, options.command)
     return 0
+
+
+def _start(lab: Lab, target: Host) -> None:
+    host.start(lab, target)
+    host.wait(lab, (target,))
 
 
 def _existing(name: str) -> Lab:

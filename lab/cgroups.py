@@ -70,11 +70,11 @@ def processes(unit: str) -> list[int]:
     """The ids of all processes of *unit*, its sub-groups included; [] if it does not exist."""
     found: set[int] = set()
     for folder in folders(unit):
-        for procs in folder.rglob("cgroup.procs"):
+        for group, _, _ in os.walk(folder):  # unlike Path.rglob it passes over a group that goes away meanwhile
             try:
-                found.update(int(line) for line in procs.read_text().split())
+                found.update(int(line) for line in Path(group, "cgroup.procs").read_text().split())
             except OSError:
-                continue  # the group went away, or it is a threaded one, while it was being read
+                continue  # it went away while it was being read, or it is a threaded one
     return sorted(found)
 
 

@@ -16,6 +16,9 @@ from lab.topology import DOMAIN
 
 ACME_HOST = "acme.test"
 ACME_DIRECTORY = f"https://{ACME_HOST}:14000/dir"
+# A process type beside the web: works without end and, told to stop, finishes what it has in hand. It stands in
+# for a queue's workers, so that a release has something of theirs to start, to drain and to end.
+WORKER = "sh -c 'trap \"sleep 0.2; echo finished what was in hand; exit 0\" TERM; while :; do sleep 1 & wait; done'"
 HEADER = "# Written by `make up`; changes are lost at the next one.\n"
 
 
@@ -57,6 +60,15 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "release_ca_file": str(acme_roots(lab)),
         "release_known_hosts_file": str(lab.known_hosts),
         "release_python": str(lab.directory / "python3.13"),
+        # Durations that a person can wait for; a fleet's own are the defaults.
+        "release_lease_seconds": 6,
+        "release_ready_seconds": 15,
+        "release_connect_seconds": 3,
+        "release_keep": 4,
+        "booking_app_drain_seconds": 10,
+        "booking_app_processes": [
+            {"name": "worker", "command": WORKER, "groups": ["workers"], "drain_seconds": 5},
+        ],
     }
 
 

@@ -57,10 +57,15 @@ def raise_bridge(topology: Topology) -> None:
     if FORWARDING.read_text().strip() == "0":
         FORWARDING_BEFORE.write_text("0")
         FORWARDING.write_text("1")
-    _run("nft", "-f", "-", stdin=masquerading(topology))
+    load_rules(masquerading(topology))
     for rule in forwarding(topology) if _drops_forwarded() else ():
         if not succeeds("iptables", "-C", *rule):
             _run("iptables", "-I", *rule)
+
+
+def load_rules(script: str) -> None:
+    """Load an nft script, all of it or nothing. LabError: nft refuses it."""
+    _run("nft", "-f", "-", stdin=script)
 
 
 def masquerading(topology: Topology) -> str:
@@ -96,9 +101,10 @@ def open_door(lab: Lab, port: int) -> None:
 
 
 def remove(topology: Topology) -> None:
-    """Remove bridge, nft table and iptables rules; what is not there is no error."""
-    if succeeds("nft", "list", "table", "ip", topology.bridge):
-        _run("nft", "delete", "table", "ip", topology.bridge)
+    """Remove bridge, nft tables and iptables rules; what is not there is no error."""
+    for family in ("ip", "bridge"):
+        if succeeds("nft", "list", "table", family, topology.bridge):
+            _run("nft", "delete", "table", family, topology.bridge)
     for rule in forwarding(topology):
         while succeeds("iptables", "-D", *rule):
             pass

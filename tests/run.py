@@ -1,4 +1,4 @@
-"""`make check`, `make test`, `make soak`: the parts of the test run, each timed against its budget."""
+"""`make check`, `make test`, `make soak`, `make bench`: the parts of the test run, each timed against its budget."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = Path(sys.executable).parent
 LAB = os.environ.get("TEST_LAB", "lab-test")
+BENCH_LAB = os.environ.get("TEST_LAB", "lab-bench")
 
 FLEET = "-m lab "
-# What the whole run may take on 2 cores; the parts' own budgets leave each some room within it.
-TOTAL_MINUTES = 25.0
+# What the whole run may take on 2 cores; the parts' own budgets leave each some room within it. A machine of a
+# pipeline is somebody else's too, and first makes what this one has cached.
+TOTAL_MINUTES = 45.0
+PATIENCE = 1.5 if os.environ.get("CI") else 1.0
 
 Command = Sequence[str]
 
@@ -55,7 +58,7 @@ def lint() -> list[Command]:
     return [
         # The default inventory is a sandbox's, which need not exist where only the fast checks run.
         ("env", "ANSIBLE_INVENTORY=inventories/production", *tool("ansible-lint", "--offline", "-q")),
-        tool("mypy", "deploy", "lab", "plugins", "tests/run.py", "tests/programs.py"),
+        tool("mypy", "deploy", "lab", "plugins", "tests/run.py", "tests/programs.py", "tests/bench"),
         tool("ruff", "check", "."),
         tool("ruff", "check", *python),
         tool("yamllint", "--strict", "."),
@@ -81,8 +84,10 @@ def scripts(*interpreters: str) -> list[Path]:
 
 
 def check() -> list[Part]:
-    fast = [pytest("tests/unit", "tests/contracts"), *lint()]
-    return [Part("lint, types, unit and contracts", 1, fast, together=True)]
+    # Of the application what decides whether a release can be built: how its migrations declare themselves.
+    migrations = (str(ROOT / "app/run-tests"), "-q", "tests/test_migrations.py", "tests/test_guide.py")
+    fast = [pytest("tests/unit", "tests/contracts"), migrations, *lint()]
+    return [Part("lint, types, unit and contracts", 3, fast, together=True)]
 
 
 def everything(*, soak: bool) -> list[Part]:
@@ -100,12 +105,41 @@ def everything(*, soak: bool) -> list[Part]:
             pytest("tests/fleet/test_converge.py", *env, *counts),
             pytest("tests/roles", *env),
         ]),
-        Part("edge", 4, [pytest("tests/fleet/test_edge.py", *env, *counts)]),
-        Part("release", 6, [pytest("tests/fleet/test_release.py", "tests/fleet/test_booking.py", *env, *counts)]),
-        Part("faults", 3, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
-        Part("sandbox", 7, [
+        Part("edge", 3, [pytest("tests/fleet/test_edge.py", *env, *counts)]),
+        *release(env, counts),
+        Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
+        Part("sandbox", 6, [
             pytest("tests/fleet/test_sandbox.py", *env, *counts),
             tool("python", "-m", "lab", "--lab", LAB, "down"),
+        ]),
+    ]
+
+
+def release(env: Sequence[str], counts: Sequence[str]) -> list[Part]:
+    """The release engine on the fleet. The first of them needs a fleet that has had one release."""
+    def of(*modules: str) -> list[Command]:
+        return [pytest(*(f"tests/fleet/test_{module}.py" for module in modules), *env, *counts)]
+
+    return [
+        Part("release: deploys, rollbacks, Ctrl-C", 6, of("release", "booking")),
+        Part("release: broken ones", 7, of("engine_broken")),
+        Part("release: lock and way back", 9, of("engine_lock", "engine_back")),
+        Part("release: broken off at every step", 11, of("engine_kills")),
+        Part("release: migrations and controls", 6, of("engine_migrations", "engine_controls")),
+        Part("release: balancers, canary, outage", 6, of("engine_balancer", "engine_canary")),
+    ]
+
+
+def bench() -> list[Part]:
+    """The figures, on a fleet of its own, with nothing else at work on the machine."""
+    return [
+        Part("fleet", 8, [
+            tool("python", "-m", "lab", "--lab", BENCH_LAB, "down"),
+            tool("python", "-m", "lab", "--lab", BENCH_LAB, "up", "--size", "small"),
+        ]),
+        Part("bench", 25, [
+            tool("python", "-m", "tests.bench", "--env", BENCH_LAB),
+            tool("python", "-m", "lab", "--lab", BENCH_LAB, "down"),
         ]),
     ]
 
@@ -132,12 +166,12 @@ def run(parts: list[Part], *, clean_up: Callable[[], None], budgets: bool = True
 def report(parts: list[Part], *, budgets: bool) -> int:
     """Print each part's time against its budget; 1 when one failed or (with *budgets*) was late, else 0."""
     print("\npart                                     minutes   budget")
-    late = [part for part in parts if budgets and part.seconds > part.minutes * 60]
+    late = [part for part in parts if budgets and part.seconds > part.minutes * 60 * PATIENCE]
     for part in parts:
         verdict = "FAILED" if part.failed else "OVER BUDGET" if part in late else "ok"
         print(f"{part.name:<40} {part.seconds / 60:>7.1f}  {part.minutes:>7.1f}   {verdict}")
     total = sum(part.seconds for part in parts) / 60
-    slow = budgets and total > TOTAL_MINUTES
+    slow = budgets and total > TOTAL_MINUTES * PATIENCE
     print(f"{'total':<40} {total:>7.1f}  {TOTAL_MINUTES:>7.1f}   {'OVER BUDGET' if slow else 'ok'}")
     for part in parts:
         for command in part.failed:
@@ -166,17 +200,17 @@ def _one(part: Part, command: Command) -> bool:
     return code == 0 or FLEET not in shown
 
 
-def remove_fleet() -> None:
+def remove_fleet(lab: str = LAB) -> None:
     """Take the run's sandbox away, whatever state it is in."""
     if "KEEP" in os.environ:
-        print(f"\nkept: sandbox {LAB}; make down LAB={LAB}")
+        print(f"\nkept: sandbox {lab}; make down LAB={lab}")
         return
-    subprocess.run(tool("python", "-m", "lab", "--lab", LAB, "down"), cwd=ROOT, check=False)
+    subprocess.run(tool("python", "-m", "lab", "--lab", lab, "down"), cwd=ROOT, check=False)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.run", description=__doc__)
-    parser.add_argument("depth", choices=["check", "test", "soak"])
+    parser.add_argument("depth", choices=["check", "test", "soak", "bench"])
     depth = parser.parse_args().depth
 
     def interrupted(signum: int, frame: object) -> None:
@@ -186,6 +220,8 @@ def main() -> int:
     with suppress(KeyboardInterrupt):
         if depth == "check":
             return run(check(), clean_up=lambda: None)
+        if depth == "bench":
+            return run(bench(), clean_up=partial(remove_fleet, BENCH_LAB), budgets=False)
         soak = depth == "soak"
         return run(everything(soak=soak), clean_up=remove_fleet, budgets=not soak)
     print("\ninterrupted", file=sys.stderr)

@@ -48,6 +48,12 @@ MIDDLEWARE = [
 ]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes of a body; the largest that means something has some 6 kB
+# What migrations of installed packages do to releases that do not know them: what one of ours says in its own
+# file. {"app.name": {"EXPAND": reason} or {"CONTRACT_SINCE": release id}}; docs/runbooks/expand-contract.md
+MIGRATIONS_DECLARED = {
+    "contenttypes.0002_remove_content_type_name": {"EXPAND": "the first release came with it"},
+    "auth.0011_update_proxy_permissions": {"EXPAND": "the first release came with it"},
+}
 APPEND_SLASH = False  # a redirect would turn a POST into a GET; a wrong path is 404
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -1,45 +1,55 @@
 """Builds a release once, on the controller: code, dependencies and static files as parts with their sha256.
 
-The same commit gives the same bytes. Nothing of the time, the place or the person of the build is in them.
+The same commit gives the same bytes. Nothing of the time, the place or the person of the build is in them: that
+lies beside them, for the ledger. The folder of an artefact holds all of it and may be carried to another machine.
 """
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import os
-import shlex
+import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import uv
-
 from deploy.errors import UnchangedError
-from deploy.release import inside, source
+from deploy.release import dependencies, source
+from deploy.release.dependencies import TREE, site_packages
+from deploy.release.interpreter import Interpreter
+from deploy.release.migrations import Migration, unready
 from deploy.release.packing import SUFFIX, Part, measure, pack
 from deploy.release.settings import Settings
 from deploy.release.source import Commit
 
-LOCK = "requirements.txt"
 DJANGO_SETTINGS = "config.settings"
-RECIPE = 1  # raise it whenever this file changes what is built, so that no cached part of the old way is used
-PARTS = ("code", "static")
-SUM = "sha256"  # file beside the packed dependencies
-LINES_SHOWN = 15
+RECIPE = 2  # raise it whenever what is built changes, so that no cached part of the old way is used
+OURS = ("code", "static")
+PARTS = (*OURS, "venv")
+MANIFEST, BUILT = "manifest.json", "built.json"  # what is sent; who built it and when, which is not
+RELEASE = re.compile(r"\d{8}T\d{6}Z-([0-9a-f]{7})")
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A built release: what it is called, its manifest (JSON), and its parts: code, static, venv."""
+    """A built release: what it is called, its manifest (JSON), and its parts: code, static, venv.
+
+    built_by ("user@machine") and built_at (ISO 8601, UTC) are no part of the bytes; the ledger keeps them.
+    sha256: of the manifest's file, which has that of every part; it names the artefact as a whole.
+    """
 
     release: str
     manifest: Mapping[str, Any]
     parts: Mapping[str, Part]
+    sha256: str = ""
+    built_by: str = ""
+    built_at: str = ""
 
     @property
     def size(self) -> int:
@@ -50,7 +60,8 @@ class Artefact:
 def build(repository: Path, commit: Commit, settings: Settings, out: Path) -> Artefact:
     """The artefact of a commit below the folder `out`: built, or taken from there when it is whole.
 
-    UsageError: the commit has no application or no lock. UnchangedError: no usable Python, or a step failed.
+    UsageError: the commit has no application. UnchangedError: no usable Python, no lock, a step failed, or a
+    migration takes away what older releases use and does not say so.
     """
     if cached := _cached(out, commit, settings):
         return cached
@@ -58,28 +69,45 @@ def build(repository: Path, commit: Commit, settings: Settings, out: Path) -> Ar
     shutil.rmtree(work, ignore_errors=True)
     try:
         source.extract(repository, commit, work / "code")
-        python = _Python(settings, out, work)
-        venv = _dependencies(work, settings, out, python)
-        return _assemble(commit, settings, out, work, python, venv)
+        python = Interpreter(settings, out, work)
+        return _assemble(commit, settings, out, work, python)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def venv_key(lock: bytes, settings: Settings) -> str:
-    """The name of a set of dependencies: 16 digits that change with the lock, the Python and the platform."""
-    what = [hashlib.sha256(lock).hexdigest(), settings.python_version, settings.platform, str(RECIPE)]
-    return hashlib.sha256("\n".join(what).encode()).hexdigest()[:16]
+def load(folder: Path) -> Artefact:
+    """An artefact's folder, built here or elsewhere, once every part has the size and sha256 of its manifest.
+
+    UnchangedError: something is missing, truncated or tampered with, or an engine of another recipe built it.
+    """
+    again = "build it again, or fetch it again from where it was built"
+    try:
+        text = (folder / MANIFEST).read_bytes()
+        manifest = json.loads(text)
+        told = {name: (str(manifest["parts"][name]["sha256"]), int(manifest["parts"][name]["size"])) for name in PARTS}
+        release, commit, recipe = str(manifest["id"]), str(manifest["commit"]), manifest["recipe"]
+        parts = {name: measure(folder / f"{name}{SUFFIX}") for name in PARTS}
+    except OSError as error:
+        raise UnchangedError(f"the artefact is not whole: {error.strerror}", str(error.filename), again) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UnchangedError("this is no artefact's manifest", str(folder / MANIFEST), again) from None
+    if recipe != RECIPE:
+        raise UnchangedError(f"it was built by recipe {recipe}, and this engine has {RECIPE}", str(folder), again)
+    named = RELEASE.fullmatch(release)
+    if not named or not re.fullmatch(r"[0-9a-f]{40}", commit) or named[1] != commit[:7]:
+        raise UnchangedError(f"release {release!r} is not of commit {commit!r}", str(folder / MANIFEST), again)
+    for name, part in parts.items():
+        if (part.sha256, part.size) != told[name]:
+            raise UnchangedError("it is not what the manifest says: truncated or tampered with", str(part.path), again)
+    by, at = _built(folder)
+    return Artefact(release, manifest, parts, hashlib.sha256(text).hexdigest(), by, at)
 
 
-def site_packages(settings: Settings) -> str:
-    """Where modules lie inside the dependencies' folder."""
-    return f"lib/python{settings.python_version}/site-packages"
-
-
-def _assemble(commit: Commit, settings: Settings, out: Path, work: Path, python: _Python, venv: str) -> Artefact:
-    tree = out / "deps" / venv / "tree"
+def _assemble(commit: Commit, settings: Settings, out: Path, work: Path, python: Interpreter) -> Artefact:
+    code = work / "code"
+    deps = dependencies.make(code, work, out / "deps", settings, RECIPE, python)
     said = python.run(
-        "collect", python.inner(work / "code"), python.inner(tree / site_packages(settings)),
+        "collect", python.inner(code), python.inner(deps / TREE / site_packages(settings)),
         python.inner(work / "static"), DJANGO_SETTINGS, what="collecting static files",
     )  # fmt: skip
     if not (work / "static/staticfiles.json").exists():
@@ -88,144 +116,70 @@ def _assemble(commit: Commit, settings: Settings, out: Path, work: Path, python:
             "app/config/settings.py",
             "use a ManifestStaticFilesStorage",
         )
-    python.run(
-        "compile",
-        python.inner(work / "code"),
-        f"/srv/booking/releases/{commit.release}",
-        what="compiling the code",
-    )
+    found = json.loads(said.splitlines()[-1])
+    _refuse_undeclared(commit, found["migrations"], found["problems"])
+    python.run("compile", python.inner(code), f"/srv/booking/releases/{commit.release}", what="compiling the code")
     ready = work / "artefact"
     ready.mkdir()
-    parts = {name: pack(work / name, ready / f"{name}{SUFFIX}") for name in PARTS}
-    parts["venv"] = measure(out / "deps" / venv / f"venv{SUFFIX}")
+    parts = {name: pack(work / name, ready / f"{name}{SUFFIX}") for name in OURS}
+    parts["venv"] = measure(_link(deps / dependencies.PACKED, ready / dependencies.PACKED))
     manifest = {
         "id": commit.release,
         "commit": commit.sha,
+        "author": commit.author,
+        "subject": commit.subject,
         "python": settings.python_version,
         "platform": settings.platform,
         "recipe": RECIPE,
-        "venv": venv,
+        "venv": deps.name,
         "parts": {name: {"sha256": part.sha256, "size": part.size} for name, part in sorted(parts.items())},
-        "migrations": json.loads(said.splitlines()[-1])["migrations"],
+        "migrations": found["migrations"],
     }
-    (ready / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    (ready / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    built = {"by": f"{getpass.getuser()}@{socket.gethostname()}", "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    (ready / BUILT).write_text(json.dumps(built) + "\n")
     final = out / "artefacts" / commit.release
     final.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(final, ignore_errors=True)
     ready.rename(final)
-    return _load(final, out)
+    return load(final)
 
 
-def _load(folder: Path, out: Path) -> Artefact:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    paths = {name: folder / f"{name}{SUFFIX}" for name in PARTS}
-    paths["venv"] = out / "deps" / manifest["venv"] / f"venv{SUFFIX}"
-    return Artefact(manifest["id"], manifest, {name: measure(path) for name, path in paths.items()})
+def _refuse_undeclared(commit: Commit, found: Mapping[str, Mapping[str, str]], problems: list[str]) -> None:
+    """UnchangedError, with all of them: migrations that older releases cannot live with, and do not say so."""
+    declared = {name: Migration.of(told) for name, told in found.items()}
+    if texts := [*problems, *unready(commit.release, declared)]:
+        raise UnchangedError(
+            "releases before it could not run beside a migration of this commit:\n  "
+            + "\n  ".join("\n".join(texts).splitlines()),
+            f"release {commit.release}",
+            "declare it as said, or split it over releases: docs/runbooks/expand-contract.md",
+        )
 
 
 def _cached(out: Path, commit: Commit, settings: Settings) -> Artefact | None:
-    """What an earlier build left, if every part is there and still has its sha256; else None."""
+    """What an earlier build left, if it is whole and for these hosts; else None."""
     try:
-        found = _load(out / "artefacts" / commit.release, out)
-    except (OSError, ValueError, KeyError):
+        found = load(out / "artefacts" / commit.release)
+    except UnchangedError:
         return None
-    wanted = {
-        "commit": commit.sha,
-        "python": settings.python_version,
-        "platform": settings.platform,
-        "recipe": RECIPE,
-    }
-    whole = all(found.manifest["parts"][name]["sha256"] == part.sha256 for name, part in found.parts.items())
-    return found if whole and all(found.manifest.get(key) == value for key, value in wanted.items()) else None
+    wanted = {"commit": commit.sha, "python": settings.python_version, "platform": settings.platform}
+    return found if all(found.manifest.get(key) == value for key, value in wanted.items()) else None
 
 
-def _dependencies(work: Path, settings: Settings, out: Path, python: _Python) -> str:
-    """Resolve, compile and pack the dependencies, once for each lock; answers their key."""
-    lock = work / "code" / LOCK
-    if not lock.exists():
-        raise UnchangedError("the application has no lock of its dependencies", f"app/{LOCK}", "uv pip compile")
-    key = venv_key(lock.read_bytes(), settings)
-    final = out / "deps" / key
-    if _whole(final):
-        return key
-    ready = work / "deps"
-    packages = ready / "tree" / site_packages(settings)
-    packages.parent.mkdir(parents=True)
-    _checked(
-        [uv.find_uv_bin(), "pip", "install", "--quiet", "--python", sys.executable, "--target", str(packages),
-         "--python-version", settings.python_version, "--python-platform", settings.platform, "--no-deps",
-         "--only-binary", ":all:", "--require-hashes", "--link-mode", "copy", "--requirements", str(lock)],
-        cwd=work, what="installing the dependencies",
-    )  # fmt: skip
-    _strip_controller(packages)
-    (ready / "tree/pyvenv.cfg").write_text(
-        f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {settings.python_version}\n"
-    )
-    python.run("compile", python.inner(ready / "tree"), f"/srv/booking/venvs/{key}", what="compiling", allowed=(0, 3))
-    (ready / SUM).write_text(pack(ready / "tree", ready / f"venv{SUFFIX}").sha256)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(final, ignore_errors=True)
-    ready.rename(final)
-    return key
-
-
-def _whole(folder: Path) -> bool:
-    """Whether a folder of dependencies has its part, as it was packed."""
+def _built(folder: Path) -> tuple[str, str]:
+    """Who built an artefact and when; "" where nothing tells."""
     try:
-        return measure(folder / f"venv{SUFFIX}").sha256 == (folder / SUM).read_text()
-    except OSError:
-        return False
+        told = json.loads((folder / BUILT).read_text())
+        return str(told["by"]), str(told["at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", ""
 
 
-def _strip_controller(packages: Path) -> None:
-    """Take out what uv writes of this machine: console scripts carry the path of its Python."""
-    shutil.rmtree(packages / "bin", ignore_errors=True)
-    (packages / ".lock").unlink(missing_ok=True)
-    for record in packages.glob("*.dist-info/RECORD"):
-        lines = record.read_text().splitlines(keepends=True)
-        record.write_text("".join(line for line in lines if not line.startswith(("bin/", "../../bin/"))))
-
-
-class _Python:
-    """The hosts' Python on the controller: `release_python`. It sees only what is below the build folder."""
-
-    def __init__(self, settings: Settings, root: Path, work: Path) -> None:
-        self.settings, self.root = settings, root
-        self.script = work / "inside.py"
-        shutil.copyfile(inside.__file__, self.script)
-        try:
-            version = self.run("version", what=f"running {settings.python}").strip()
-        except OSError as error:
-            raise self._unusable(f"does not run: {error.strerror}") from None
-        except UnchangedError as error:
-            raise self._unusable(f"does not run: {error.what.splitlines()[-1].strip()}") from None
-        if version.rpartition(".")[0] != settings.python_version:
-            raise self._unusable(f"is Python {version}, and the hosts have {settings.python_version}")
-
-    def _unusable(self, why: str) -> UnchangedError:
-        wanted = self.settings.python_version
-        return UnchangedError(
-            f"release_python ({self.settings.python}) {why}", f"inventories/{self.settings.env}",
-            f"uv python install {wanted} (with ~/.local/bin on PATH), or set release_python to a {wanted}",
-        )  # fmt: skip
-
-    def inner(self, path: Path) -> str:
-        """A path as the Python sees it: relative to the build folder."""
-        return str(path.relative_to(self.root))
-
-    def run(self, action: str, *arguments: str, what: str, allowed: Sequence[int] = (0,)) -> str:
-        """Run one action of inside.py; answers what it printed. UnchangedError: it failed."""
-        command = [*shlex.split(self.settings.python), self.inner(self.script), action, *arguments]
-        return _checked(command, cwd=self.root, what=what, allowed=allowed)
-
-
-def _checked(command: Sequence[str], *, cwd: Path, what: str, allowed: Sequence[int] = (0,)) -> str:
-    """Run a step of the build. The person's own Python and Django settings do not reach it."""
-    ours = ("PYTHON", "DJANGO", "BOOKING", "VIRTUAL_ENV")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    environment |= {"PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode not in allowed:
-        last = "\n    ".join((done.stdout + done.stderr).splitlines()[-LINES_SHOWN:])
-        raise UnchangedError(f"{what} failed (exit code {done.returncode}):\n    {last}")
-    return done.stdout
+def _link(path: Path, target: Path) -> Path:
+    """The same file under another name: 50 MB of dependencies lie on the disk once, whoever uses them."""
+    try:
+        os.link(path, target)
+    except OSError:  # a file system without links, or another one
+        shutil.copyfile(path, target)
+    return target

@@ -28,9 +28,29 @@ def lock(owner: Mapping[str, Any], replace: int | None = None) -> Command:
     return helper("lock", *dead, json.dumps(owner, sort_keys=True))
 
 
+def beat(token: int) -> Command:
+    """A sign of life: the lock holds for another lease."""
+    return helper("beat", token=token)
+
+
+def renew(token: int) -> Command:
+    """A new token for the same owner: what was begun under the old one cannot act any more."""
+    return helper("renew", token=token)
+
+
 def unlock(token: int) -> Command:
     """Give the lock back."""
     return helper("unlock", token=token)
+
+
+def preflight() -> Command:
+    """Ask for what has to hold before anything is touched: clock, space, memory, Python, credentials, names."""
+    return helper("preflight")
+
+
+def database(release: str) -> Command:
+    """Ask the database, by a release that this host holds: applied migrations, connections, long transactions."""
+    return helper("database", release)
 
 
 def stage(release: str, parts: Sequence[str], token: int) -> Command:
@@ -43,9 +63,9 @@ def migrate(release: str, token: int) -> Command:
     return helper("migrate", release, token=token)
 
 
-def start(release: str, token: int) -> Command:
-    """Start a new activation and wait until it is ready."""
-    return helper("start", release, token=token)
+def start(release: str, token: int, reuse: str = "") -> Command:
+    """Start an activation and wait until it is ready: a new one, or what is missing beside a warm one."""
+    return helper("start", *(("--reuse", reuse) if reuse else ()), release, token=token)
 
 
 def swap(activation: str, token: int) -> Command:
@@ -53,14 +73,23 @@ def swap(activation: str, token: int) -> Command:
     return helper("swap", activation, token=token)
 
 
-def stop_others(token: int) -> Command:
-    """Stop every activation but the serving one."""
-    return helper("stop-others", token=token)
+def retire(token: int, warm: str = "", seconds: int = 0, *, wait: bool = True) -> Command:
+    """Stop every activation but the serving one; the web server of `warm` stays up for that many seconds.
+
+    wait: for what is stopped to finish what it does.
+    """
+    kept = ("--warm", warm, "--seconds", str(seconds)) if warm else ()
+    return helper("retire", *kept, *(() if wait else ("--no-wait",)), token=token)
 
 
-def clear(token: int) -> Command:
-    """Back to a host without a release."""
-    return helper("clear", token=token)
+def stop(activation: str, token: int) -> Command:
+    """Stop one activation that does not serve."""
+    return helper("stop", activation, token=token)
+
+
+def clear(token: int, *, wait: bool = True) -> Command:
+    """Back to a host without a release. wait: for what is stopped to finish what it does."""
+    return helper("clear", *(() if wait else ("--no-wait",)), token=token)
 
 
 def record(token: int) -> Command:

@@ -1,39 +1,38 @@
-"""What the tasks call: build, deploy, roll back, status. Each is one function of an environment's name."""
+"""What the tasks call. Each verb is one function of an environment's name; NexusError: why it was not done."""
 
 from __future__ import annotations
 
-import contextlib
-import getpass
-import uuid
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy import inventory
-from deploy.errors import (
-    InterruptedRunError,
-    NeedsPersonError,
-    NexusError,
-    RollbackRefusedError,
-    RolledBackError,
-    UnchangedError,
-)
+from deploy.errors import RollbackRefusedError, UnchangedError, UsageError
 from deploy.inventory import Fleet
-from deploy.release import artefact, interruption, ledger, lock, plan, settings, source
+from deploy.release import (
+    artefact,
+    conduct,
+    gate,
+    interruption,
+    joining,
+    ledger,
+    plan,
+    rotation,
+    settings,
+    source,
+    survey,
+)
 from deploy.release.artefact import Artefact
-from deploy.release.plan import HostState, Step
-from deploy.release.remote import HostError
 from deploy.release.report import Report
-from deploy.release.rollout import Rollout
-from deploy.release.session import HostsError, Session
+from deploy.release.run import Run, Summary
 from deploy.release.settings import Settings
-from deploy.release.verify import Answer, Balancers, VerifyError
+from deploy.release.state import serves
+from deploy.release.survey import Release, Status
+from deploy.release.trial import Trial
 from deploy.specs import ROOT
 
 BUILD = ROOT / "build"
 HEAD = "HEAD"
-LONGEST_REASON = 2000
 
 
 def build(env: str, ref: str, root: Path = ROOT, out: Path = BUILD) -> Artefact:
@@ -41,158 +40,123 @@ def build(env: str, ref: str, root: Path = ROOT, out: Path = BUILD) -> Artefact:
     return _build(settings.read(inventory.load(env)), ref, Report(), root, out)
 
 
-def deploy(env: str, ref: str) -> str:
-    """Bring the release of a git ref to every web host; answers a summary. NexusError: why not."""
-    fleet, report = inventory.load(env), Report()
-    wanted = settings.read(fleet)
-    commit = source.resolve(ROOT, ref or HEAD)
-    with interruption.handled(), _Run(fleet, wanted, report) as run:
-        built = _build(wanted, ref, report)
-        run.lock(f"fab deploy --env {env} --ref {ref or HEAD}")
-        states, entries = run.look()
-        if plan.serves(states, commit.release) and ledger.last_good(entries) == commit.release:
-            run.balancers.shows(commit.release, len(states), everywhere=True)
-            return f"{commit.release} serves every host already; nothing to do"
-        return run.carry_out("deploy", commit.release, plan.deploy(states, commit.release), built)
+def deploy(
+    env: str,
+    ref: str,
+    *,
+    without: Sequence[str] = (),
+    canary: float | None = None,
+    budget: float = 0.01,
+    wait: float = 0,
+) -> Summary:
+    """Bring the release of a git ref to every host.
+
+    without: hosts to leave out; they are drained until `fab join`. canary: seconds for which the first web host has
+    it alone, and goes back if more than `budget` (0 to 1) of its requests fail above the others' share. wait:
+    seconds to wait for another run to end.
+    """
+    fleet, commit = inventory.load(env), source.resolve(ROOT, ref or HEAD)
+    wanted, left = settings.read(fleet), _left(fleet, without, canary is not None)
+    command = _command("deploy", env, "--ref", ref or HEAD, *(word for host in without for word in ("--without", host)))
+    with interruption.handled(), Run(fleet, wanted, command, without=without) as run:
+        built = _build(wanted, ref, run.report)
+        gate.complete(run, built)
+        run.lock(wait)
+        run.look()
+        if not without and serves(run.states, commit.release) and ledger.last_good(run.entries) == commit.release:
+            return conduct.nothing(run, "deploy", commit.release)
+        steps = plan.deploy(
+            run.states, commit.release, canary=canary is not None, without=run.to_drain(without),
+            migrate=gate.examine(run, built), warm=wanted.warm_seconds,
+        )  # fmt: skip
+        trial = Trial(canary or 0, budget, left, run.edge.traffic, run.session.lease)
+        return conduct.carry_out(
+            run, "deploy", commit.release, steps, artefacts={commit.release: built}, trial=trial, about=_about(built)
+        )
 
 
-def rollback(env: str) -> str:
-    """Bring back the good release before the current one; answers a summary. NexusError: why not."""
-    fleet, report = inventory.load(env), Report()
-    with interruption.handled(), _Run(fleet, settings.read(fleet), report) as run:
-        run.lock(f"fab rollback --env {env}")
-        states, entries = run.look()
-        staged = set.intersection(*(set(state.releases) for state in states))
-        target = ledger.rollback_target(entries, [state.current for state in states], staged)
+def rollback(env: str, *, wait: float = 0) -> Summary:
+    """Bring back the good release before the current one, without hosts that do not answer if most do."""
+    fleet = inventory.load(env)
+    with interruption.handled(), Run(fleet, settings.read(fleet), _command("rollback", env), stubborn=True) as run:
+        run.lock(wait)
+        run.look()
+        serving = [state for state in run.states if not state.drained] or run.states
+        staged = set.intersection(*(set(state.releases) for state in serving))
+        target = ledger.rollback_target(run.entries, [state.current for state in serving], staged)
         if target is None:
             raise RollbackRefusedError(
                 "there is no earlier good release on every host to roll back to", f"environment {env}",
                 "fab status shows what there is; a fix goes out by fab deploy",
             )  # fmt: skip
-        return run.carry_out("rollback", target, plan.rollback(states, target))
+        blind = not gate.allow(run, target)
+        states = [state for state in run.states if target in state.releases]
+        steps = plan.rollback(states, target, without=run.to_drain(run.session.missing), blind=blind)
+        return conduct.carry_out(run, "rollback", target, steps, states=states, blind=blind)
 
 
-@dataclass(frozen=True)
-class Status:
-    """What an environment runs: its hosts, the ledger (oldest first), each balancer's answer by address."""
+def restart(env: str, *, wait: float = 0) -> Summary:
+    """Replace every process of the current release by a new one: for changed settings and rotated secrets."""
+    fleet = inventory.load(env)
+    wanted = settings.read(fleet)
+    with interruption.handled(), Run(fleet, wanted, _command("restart", env)) as run:
+        run.lock(wait)
+        run.look()
+        release = joining.wanted(run, run.states)
+        if release is None:
+            raise UnchangedError("no release is there to be restarted", f"environment {env}", f"fab deploy --env {env}")
+        states = [state for state in run.states if state.current == release]
+        return conduct.carry_out(
+            run, "restart", release, plan.restart(states, release, warm=wanted.warm_seconds), states=states
+        )
 
-    states: Sequence[HostState]
-    entries: Sequence[ledger.Entry]
-    locks: dict[str, str]
-    answers: dict[str, Answer]
+
+def join(env: str, host: str, *, wait: float = 0) -> Summary:
+    """Bring a host that was left out, lost or rebuilt to the release that the others serve, and traffic back to it."""
+    fleet = inventory.load(env)
+    wanted = settings.read(fleet)
+    _known(fleet, [host])
+    with interruption.handled(), Run(fleet, wanted, _command("join", env, host), needed=[host]) as run:
+        return joining.join(run, host, wait, lambda release: _rebuild(wanted, release, run.report))
 
 
 def status(env: str) -> Status:
     """Ask every host and every balancer; changes nothing and takes no lock."""
     fleet = inventory.load(env)
+    with interruption.handled():
+        return survey.status(fleet, settings.read(fleet))
+
+
+def releases(env: str) -> list[Release]:
+    """Every release that the hosts remember, the last one that was touched first."""
+    return survey.releases(status(env))
+
+
+def preflight(env: str, ref: str) -> list[str]:
+    """Check all that a deploy of a git ref needs; answers what else is worth knowing. PreflightError: all problems."""
+    fleet = inventory.load(env)
     wanted = settings.read(fleet)
-    balancers = _balancers(fleet, wanted)
-    with (
-        interruption.handled(),
-        Session([settings.target(host) for host in fleet.need("web")], wanted) as session,
-    ):
-        found = session.status()
-    return Status(
-        [HostState.of(host, said) for host, said in found.items()],
-        ledger.merge(said["ledger"] for said in found.values()),
-        {host: lock.describe(said["lock"]) for host, said in found.items() if said["lock"]},
-        {address: balancers.ask(address) for address in balancers.addresses},
-    )
+    with interruption.handled(), Run(fleet, wanted, _command("preflight", env)) as run:
+        built = _build(wanted, ref or HEAD, run.report)
+        gate.complete(run, built)
+        run.read()
+        gate.examine(run, built)
+        return run.notes
 
 
-class _Run:
-    """A locked session with one environment's hosts."""
-
-    def __init__(self, fleet: Fleet, wanted: Settings, report: Report) -> None:
-        self.settings, self.report = wanted, report
-        self.balancers = _balancers(fleet, wanted)
-        self.session = Session([settings.target(host) for host in fleet.need("web")], wanted)
-        self.entries: list[ledger.Entry] = []
-        self.states: list[HostState] = []
-
-    def __enter__(self) -> _Run:
-        with self.report.step("preflight"):
-            self.balancers.preflight()
-            self.session.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        with interruption.deferred():
-            self.session.__exit__(None, None, None)
-        self.balancers.close()
-
-    def lock(self, command: str) -> None:
-        """Take the lock on every host."""
-        with self.report.step("lock"):
-            try:
-                self.session.lock(command)
-            except HostError as failure:
-                self.session.unlock()
-                raise HostsError([failure]).as_preflight(self.settings.env) from None
-
-    def look(self) -> tuple[list[HostState], list[ledger.Entry]]:
-        """The hosts' states and the ledger, read under the lock."""
-        try:
-            found = self.session.status()
-        except HostsError as failures:
-            raise failures.as_preflight(self.settings.env) from None
-        self.states = [HostState.of(host, said) for host, said in found.items()]
-        self.entries = ledger.merge(said["ledger"] for said in found.values())
-        return self.states, self.entries
-
-    def carry_out(self, action: str, release: str, steps: list[Step], built: Artefact | None = None) -> str:
-        """Do the steps; on any failure or interruption put every host back and say so by the right error."""
-        begun = _now()
-        identity = str(uuid.uuid4())
-        rollout = Rollout(
-            self.session, self.balancers, self.report, release,
-            plan.homes(self.states, ledger.last_good(self.entries)), built, entries=self.entries,
-        )  # fmt: skip
-        rollout.entry = lambda outcome, reason: ledger.Entry(
-            identity, action, release, outcome, begun, _now(), f"{getpass.getuser()}@{lock.machine()}",
-            {state.name: state.current for state in self.states}, rollout.migrated, dict(self.report.seconds),
-            reason,
-        )  # fmt: skip
-        try:
-            rollout.run(steps)
-        except (KeyboardInterrupt, Exception) as error:  # whatever it was, the hosts come first
-            with interruption.deferred():
-                raise self._put_back(action, rollout, error) from None
-        before = ", ".join(sorted({state.current or "nothing" for state in self.states}))
-        return f"{release} serves {len(self.states)} host(s), after {before}, in {self.report.total():.2f} s"
-
-    def _put_back(self, action: str, rollout: Rollout, error: BaseException) -> NexusError:
-        stopped = isinstance(error, KeyboardInterrupt)
-        why, stuck = "  interrupted" if stopped else told(error), ""
-        try:
-            rollout.restore()
-        except Exception as second:  # it is told beside the first
-            stuck = told(second)
-        with contextlib.suppress(Exception):  # the failure itself is what has to be told
-            rollout.record(ledger.INTERRUPTED if stopped else ledger.FAILED, why[:LONGEST_REASON])
-        where, again = (
-            f"{action} of {rollout.release}",
-            f"correct the cause, then: fab {action} --env {self.settings.env}",
-        )
-        if rollout.migrated:
-            why += f"\n  applied migrations stay: {', '.join(rollout.migrated)}"
-        if stuck:
-            return NeedsPersonError(
-                f"it failed, and not every host could be put back:\n{why}\nputting back:\n{stuck}",
-                where, f"fab status --env {self.settings.env}, then mend the host named and run it again",
-            )  # fmt: skip
-        if stopped:
-            return InterruptedRunError("interrupted; every host is on what it ran before", where, again)
-        if not rollout.swapped:
-            return UnchangedError(f"it failed before any host was switched:\n{why}", where, again)
-        return RolledBackError(f"it failed, and every host is back on what it ran before:\n{why}", where, again)
+def drain(env: str, host: str) -> None:
+    """Take a web host out of rotation on every balancer, until `undrain` or `join`. UsageError: it is none."""
+    rotation.drain(inventory.load(env), host)
 
 
-def told(error: BaseException) -> str:
-    """A failed step as text: every host with its unit and journal, or the balancer's answer, or the defect."""
-    if isinstance(error, HostsError):
-        return error.text()
-    return f"  {error}" if isinstance(error, VerifyError | NexusError) else f"  {type(error).__name__}: {error}"
+def undrain(env: str, host: str) -> None:
+    """Put a web host back into rotation. PreflightError: it does not serve what the others do."""
+    rotation.undrain(inventory.load(env), host)
+
+
+def maintenance(env: str, on: bool, retry_after: int | None = None) -> None:
+    """Answer every client 503 at every balancer, or no longer. retry_after: seconds that clients are told to wait."""
+    rotation.maintain(inventory.load(env), on, retry_after)
 
 
 def _build(wanted: Settings, ref: str, report: Report, root: Path = ROOT, out: Path = BUILD) -> Artefact:
@@ -206,9 +170,38 @@ def _build(wanted: Settings, ref: str, report: Report, root: Path = ROOT, out: P
     return built
 
 
-def _balancers(fleet: Fleet, wanted: Settings) -> Balancers:
-    return Balancers([host.address for host in fleet.need("loadbalancers")], wanted)
+def _rebuild(wanted: Settings, release: str, report: Report) -> Artefact:
+    """The artefact of a release that serves: the same commit gives the same bytes."""
+    if source.resolve(ROOT, release[-7:]).release != release:
+        raise UnchangedError(f"the commit of {release} is not in this clone", str(ROOT), "git fetch")
+    return _build(wanted, release[-7:], report)
 
 
-def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+def _about(built: Artefact) -> dict[str, str]:
+    """What the ledger keeps of a release itself."""
+    said = {name: str(built.manifest[name]) for name in ("commit", "author", "subject")}
+    return {**said, "built_by": built.built_by, "built_at": built.built_at}
+
+
+def _known(fleet: Fleet, hosts: Sequence[str]) -> None:
+    """UsageError if one of the names is no host that runs releases."""
+    names = [host.name for host in settings.hosts(fleet)]
+    if unknown := [host for host in hosts if host not in names]:
+        raise UsageError(
+            f"no host '{unknown[0]}' runs releases", f"inventories/{fleet.env}", f"there are: {', '.join(names)}"
+        )
+
+
+def _left(fleet: Fleet, without: Sequence[str], canary: bool) -> list[str]:
+    """The web hosts that take part. UsageError: none, or a canary that nothing can be compared with."""
+    _known(fleet, without)
+    left = [host.name for host in fleet.need("web") if host.name not in without]
+    if not left:
+        raise UsageError("no web host would be left", "--without", "name fewer hosts")
+    if canary and len(left) < 2:
+        raise UsageError("a canary needs a second web host to compare with", "--canary", "deploy without --canary")
+    return left
+
+
+def _command(verb: str, env: str, *more: str) -> str:
+    return shlex.join(["fab", verb, *more, "--env", env])

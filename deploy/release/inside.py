@@ -1,8 +1,8 @@
-"""Runs under the hosts' Python, in the build folder: compiles, collects static files, lists migrations.
+"""Runs under the hosts' Python, in the build folder: compiles, collects static files, classes migrations.
 
 Called as `<release_python> <a copy of this file> ACTION ARGUMENT...`, with the build folder as working
 directory and only paths below it, so that `release_python` may be a command that enters another root. It runs
-on that Python alone and imports nothing of the engine.
+on that Python alone and imports nothing of the engine but a copy of classify.py beside it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,12 @@ def compile_tree(folder: str, installed: str) -> None:
 
 
 def collect(code: str, site_packages: str, static: str, settings: str) -> None:
-    """Collect static files into `static`; print {"migrations": ["app.name", …]} as the last line."""
+    """Collect static files into `static`; print what classify.py finds as the last line.
+
+    {"migrations": {"app.name": {"class", "since"}}, "problems": [text, …]}
+    """
     sys.dont_write_bytecode = True
+    classify = import_module("classify").classify  # before the application's own modules can be meant
     sys.path[:0] = [str(Path(code).resolve()), str(Path(site_packages).resolve())]
     os.environ.update(
         BOOKING_BUILD="1", BOOKING_STATIC_ROOT=str(Path(static).resolve()), DJANGO_SETTINGS_MODULE=settings
@@ -50,9 +54,8 @@ def collect(code: str, site_packages: str, static: str, settings: str) -> None:
     # by name: Django belongs to the application, which the controller does not install
     import_module("django").setup()
     import_module("django.core.management").call_command("collectstatic", interactive=False, verbosity=0)
-    loader = import_module("django.db.migrations.loader").MigrationLoader(None)
-    names = sorted(f"{app}.{name}" for app, name in loader.disk_migrations)
-    print(json.dumps({"migrations": names}))
+    migrations, problems = classify()
+    print(json.dumps({"migrations": migrations, "problems": problems}))
 
 
 if __name__ == "__main__":

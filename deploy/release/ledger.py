@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-GOOD, FAILED, INTERRUPTED = "good", "failed", "interrupted"
+BEGUN, GOOD, FAILED, INTERRUPTED, UNDONE = "begun", "good", "failed", "interrupted", "undone"
 REQUIRED = {"id", "action", "release", "outcome", "started", "finished", "who"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One run. started, finished: UTC, ISO 8601. seconds: by step. previous: what served before, by host."""
+    """One run. started, finished: UTC, ISO 8601. seconds: by step. previous: what served before, by host.
+
+    outcome: `begun` is written before the first step; what a later command finds so was killed, and ends as
+    `good` or as `undone`. `interrupted`: put back for a reason that is not the release's. without: hosts that were
+    left out or lost. measured: what clients got, as the probe counted it. commit, author, subject, built_by,
+    built_at: of the release, "" where it is not known.
+    """
 
     id: str
     action: str
@@ -21,9 +28,19 @@ class Entry:
     started: str
     finished: str
     who: str
+    machine: str = ""
+    run_url: str = ""
+    command: str = ""
     previous: Mapping[str, str | None] = field(default_factory=dict)
+    without: Sequence[str] = ()
     migrated: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, Any] | None = None
+    commit: str = ""
+    author: str = ""
+    subject: str = ""
+    built_by: str = ""
+    built_at: str = ""
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -34,13 +51,35 @@ class Entry:
 def merge(ledgers: Iterable[Iterable[Mapping[str, Any]]]) -> list[Entry]:
     """The entries of all hosts, each once, oldest first. Hosts that joined late have fewer.
 
-    A run that failed after it was written down as good has a second entry under its id: the later one holds.
+    A run has several lines: the later one holds. One that is only begun on a host has ended, if another host
+    knows how: controllers' clocks do not count there.
     """
     known = set(Entry.__dataclass_fields__)
     items = (item for ledger in ledgers for item in ledger if set(item) >= REQUIRED)
     entries = [Entry(**{key: value for key, value in item.items() if key in known}) for item in items]
-    found = {entry.id: entry for entry in sorted(entries, key=lambda entry: entry.finished)}
+    found = {entry.id: entry for entry in sorted(entries, key=lambda entry: (entry.outcome != BEGUN, entry.finished))}
     return sorted(found.values(), key=lambda entry: (entry.started, entry.id))
+
+
+def unfinished(entries: Sequence[Entry]) -> Entry | None:
+    """The run that was killed; None if the last one has ended. Of earlier ones nothing is left by then."""
+    return entries[-1] if entries and entries[-1].outcome == BEGUN else None
+
+
+def about(release: str, entries: Iterable[Entry]) -> dict[str, str]:
+    """What the ledger knows of a release itself, as fields of a new entry; empty if it was never deployed."""
+    known = ("commit", "author", "subject", "built_by", "built_at")
+    last = next((entry for entry in reversed(list(entries)) if entry.release == release and entry.commit), None)
+    return {name: str(getattr(last, name)) for name in known} if last else {}
+
+
+def now(entries: Sequence[Entry] = ()) -> str:
+    """This instant, as entries hold it; later than all of `entries`, even where another machine's clock is ahead."""
+    instant = datetime.now(UTC)
+    if entries:
+        last = datetime.fromisoformat(max(entry.started for entry in entries))
+        instant = max(instant, last + timedelta(microseconds=1))
+    return f"{instant:%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def history(entries: Iterable[Entry]) -> list[str]:
@@ -70,7 +109,8 @@ def rollback_target(entries: Sequence[Entry], current: Iterable[str | None], sta
     never chosen. Where hosts disagree (a run was killed half-way) it is the last good release itself.
     """
     way = history(entries)
-    last = {entry.release: entry.outcome for entry in entries if entry.outcome in (GOOD, FAILED)}
+    brought = [entry for entry in entries if entry.action in ("deploy", "rollback")]  # a failed restart is no verdict
+    last = {entry.release: entry.outcome for entry in brought if entry.outcome in (GOOD, FAILED)}
     broken = {release for release, outcome in last.items() if outcome == FAILED}
     agreed = bool(way) and set(current) == {way[-1]}
     serving = set(current) if agreed else set()

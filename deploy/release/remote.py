@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import socket
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import paramiko
 
+from deploy.errors import Exit
 from deploy.release import commands
 from deploy.release.settings import DEPLOY_USER, Settings, Target
 
@@ -32,6 +35,10 @@ class UnreachableError(HostError):
     """No connection, or nobody there who understands."""
 
 
+class FencedError(HostError):
+    """The host refuses the token: its lock belongs to another run by now, or its lease has run out."""
+
+
 class Remote:
     """A connection to one host as the deploy account."""
 
@@ -39,15 +46,16 @@ class Remote:
         self.target, self.settings = target, settings
         self._client = paramiko.SSHClient()
         self._channels: set[paramiko.Channel] = set()
+        self._making = threading.Lock()  # a call never meets a connection that is about to be replaced
 
     @property
     def name(self) -> str:
         """The host's name in the inventory."""
         return self.target.name
 
-    def connect(self) -> None:
-        """Connect. UnreachableError: with the reason and what mends it."""
-        target, seconds = self.target, self.settings.connect_seconds
+    def connect(self, most: float = math.inf) -> None:
+        """Connect, within `most` seconds. UnreachableError: with the reason and what mends it."""
+        target, seconds = self.target, min(self.settings.connect_seconds, most)
         known = self.settings.known_hosts_file
         try:
             self._client.load_host_keys(known) if known else self._client.load_system_host_keys()
@@ -66,6 +74,17 @@ class Remote:
         except (OSError, paramiko.SSHException) as error:
             self.close()
             raise UnreachableError(self.name, *self._why(error)) from None
+
+    def reconnect(self, most: float = math.inf) -> None:
+        """Connect anew, within `most` seconds. UnreachableError: as of `connect`."""
+        with self._making:
+            self.close()
+            self.connect(most)
+
+    def idle(self) -> bool:
+        """Whether a new connection would cut nothing off: the present one is dead, or nothing is under way on it."""
+        transport = self._client.get_transport()
+        return transport is None or not transport.is_active() or not self._channels
 
     def _why(self, error: Exception) -> tuple[str, str]:
         """What kept a connection from being made, and what mends it."""
@@ -95,10 +114,11 @@ class Remote:
         timeout: seconds without a byte in either direction after which the host counts as lost.
         """
         try:
-            transport = self._client.get_transport()
+            with self._making:
+                transport = self._client.get_transport()
             if transport is None:
                 raise UnreachableError(self.name, "not connected")
-            channel = transport.open_session(timeout=self.settings.connect_seconds)
+            channel = transport.open_session(timeout=min(self.settings.connect_seconds, timeout))
             self._channels.add(channel)
             try:
                 channel.settimeout(timeout)
@@ -128,7 +148,8 @@ class Remote:
                 raise UnreachableError(self.name, what, self._converge()) from None
             raise HostError(self.name, f"the helper ended with {code}: {err or out.strip() or 'no output'}") from None
         if error := answer.get("error"):
-            raise HostError(self.name, error["what"], unit=error["unit"], journal=error["journal"])
+            kind = FencedError if code == Exit.LOCKED else HostError
+            raise kind(self.name, error["what"], unit=error["unit"], journal=error["journal"])
         return answer
 
     def abort(self) -> None:

@@ -1,161 +1,250 @@
-"""Effects: carries out the steps of a plan on the hosts; and, when one fails, puts every host back."""
+"""Effects: carries out the steps of a plan on the hosts."""
 
 from __future__ import annotations
 
-import contextlib
 import json
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-from deploy.release import commands, ledger, plan
+from deploy.release import commands, ledger, staging, switching, tidying
 from deploy.release.artefact import Artefact
-from deploy.release.plan import Action, HostState, Step
-from deploy.release.remote import Remote, file_blocks
+from deploy.release.balancer import Edge
+from deploy.release.ledger import Entry
+from deploy.release.plan import Action, Step
+from deploy.release.probe import MeasuredError, Probe
+from deploy.release.remote import Remote
 from deploy.release.report import Report
 from deploy.release.session import HostsError, Session
-from deploy.release.verify import Balancers
+from deploy.release.state import HostState, majority
+from deploy.release.trial import Trial
+from deploy.release.verify import Balancers, VerifyError, tag
 
+T = TypeVar("T")
+ForHost = Callable[[Remote], commands.Command]
 MIGRATION_SECONDS = 3600.0  # a migration may take long; a silent connection is noticed otherwise
 DRAIN_SECONDS = 600.0
+SHORTEST_SECONDS = 1.0  # what an act that has come to its turn may take, however late it is
 
 
 @dataclass
 class Rollout:
-    """One run: the release, where each host returns to on failure, and what happened so far."""
+    """One run: its ledger entry, what the hosts were like before it, and what happened so far.
+
+    entries: the ledger before it. artefacts: by release, what may have to be staged. stubborn: a host that is lost
+    on the way is left behind, as long as most of the fleet is there (a rollback). trial: of the canary. fleet: how
+    many hosts the environment has. blind: nobody can ask the database, so that nothing is ready. applied: the
+    migrations that the database had before. step: the present one. until: when an interrupted run has to be over
+    (time.monotonic()). unseen: why clients do not get a release that every host serves.
+    """
 
     session: Session
     balancers: Balancers
+    edge: Edge
     report: Report
-    release: str
-    homes: Mapping[str, str | None]
-    artefact: Artefact | None = None
-    entry: Callable[[str, str], ledger.Entry] | None = None
-    entries: Sequence[ledger.Entry] = ()
+    entry: Entry
+    states: Mapping[str, HostState]
+    entries: Sequence[Entry] = ()
+    artefacts: Mapping[str, Artefact] = field(default_factory=dict)
+    probe: Probe | None = None
+    trial: Trial | None = None
+    stubborn: bool = False
+    fleet: int = 0
+    blind: bool = False
+    applied: Sequence[str] = ()
+    step: Action | None = None
+    until: float = math.inf
+    unseen: str = ""
     started: dict[str, str] = field(default_factory=dict)
     swapped: list[str] = field(default_factory=list)
-    migrated: list[str] = field(default_factory=list)
+    undrained: list[str] = field(default_factory=list)
 
     def run(self, steps: Iterable[Step]) -> None:
-        """Carry the steps out in order. HostsError, VerifyError: one failed, the rest is not done."""
+        """Carry the steps out in order. HostsError, VerifyError, …: one failed, the rest is not done."""
         for step in steps:
+            self.step = step.action
             with self.report.step(step.title) as notes:
-                self._act(step, notes)
+                if note := self._act(step):
+                    notes.append(note)
 
-    def restore(self) -> None:
-        """Put every host back on its home release. HostsError: at least one cannot be put back."""
-        failures = []
-        with self.report.step("put every host back"):
-            with contextlib.suppress(HostsError):  # a host that does not answer is told by what follows
-                self.session.fence()
-            try:
-                self.session.each(self.session.hosts, self._restore_host)
-            except HostsError as error:
-                failures = error.failures
-        if failures:
-            raise HostsError(failures)
-        if self.swapped and (home := self._common_home()):
-            with self.report.step("verify the old through the balancer"):
-                self.balancers.shows(home, len(self.homes), everywhere=True)
+    def record(self, outcome: str, reason: str = "") -> str:
+        """Write how this run ended to every host's ledger; answers what a stubborn run could not write."""
+        ended = replace(
+            self.entry, outcome=outcome, reason=reason, finished=ledger.now(), seconds=dict(self.report.seconds)
+        )
+        note, self.entry = self._write(self.session.hosts, ended), ended
+        return note
 
-    def record(self, outcome: str, reason: str) -> None:
-        """Write this run to every host's ledger."""
-        assert self.entry is not None
-        line = json.dumps(self.entry(outcome, reason).as_json()).encode()
-        self._each(self.session.hosts, lambda remote: commands.record(self._token(remote)), stream=[line])
+    def left(self, most: float) -> float:
+        """Of `most` seconds, those that may still be waited: an interrupted run has few, but always some."""
+        return min(most, max(self.until - time.monotonic(), SHORTEST_SECONDS))
 
-    def _act(self, step: Step, notes: list[str]) -> None:
-        if step.action is Action.STAGE:
-            notes.append(self._stage(step))
-        elif step.action is Action.MIGRATE:
-            answer = self._each(
-                step.hosts,
-                lambda remote: commands.migrate(step.argument, self._token(remote)),
-                MIGRATION_SECONDS,
-            )
-            self.migrated = [name for done in answer.values() for name in done["migrated"]]
-            notes.append(", ".join(self.migrated) or "nothing new")
-        elif step.action is Action.START:
-            ready = self.session.settings.ready_seconds * 2 + 30.0
-            answer = self._each(step.hosts, lambda remote: commands.start(step.argument, self._token(remote)), ready)
-            self.started |= {host: str(done["activation"]) for host, done in answer.items()}
-        elif step.action is Action.SWAP:
-            self.swapped += step.hosts
-            self._each(
-                step.hosts,
-                lambda remote: commands.swap(step.argument or self.started[remote.name], self._token(remote)),
-            )
-        elif step.action is Action.VERIFY:
-            everywhere = len(step.hosts) == len(self.homes)
-            self.balancers.shows(step.argument, len(self.homes), everywhere)
-        elif step.action is Action.STOP:
-            self._each(step.hosts, lambda remote: commands.stop_others(self._token(remote)), DRAIN_SECONDS)
-        elif step.action is Action.CLEAR:
-            self._each(step.hosts, lambda remote: commands.clear(self._token(remote)), DRAIN_SECONDS)
-        elif step.action is Action.RECORD:
-            self.record(ledger.GOOD, "")
-        elif step.action is Action.PRUNE:
-            notes.append(self._prune(step.hosts))
+    def measure(self, *, judge: bool = True) -> str:
+        """End the probe and keep what it counted; answers it as one line. A second call changes nothing.
 
-    def _stage(self, step: Step) -> str:
-        assert self.artefact is not None
-        artefact = self.artefact
-        line = json.dumps(artefact.manifest).encode() + b"\n"
-        states = self.session.status()
+        MeasuredError: failures count against the release. judge=False, and a rollback, only tell.
+        """
+        if self.probe is None:
+            return ""
+        probe, self.probe = self.probe, None
+        found = probe.stop()
+        self.entry = replace(self.entry, measured=found.as_json())
+        if found.counted and judge and self.entry.action != "rollback":
+            raise MeasuredError(f"clients saw failures of the new release: {found}")
+        return str(found)
 
-        def send(remote: Remote) -> int:
-            known = artefact.manifest["venv"] in states[remote.name]["venvs"]
-            parts = ["code", "static"] if known else ["venv", "code", "static"]
-            blocks = (block for part in parts for block in file_blocks(artefact.parts[part].path))
+    def lose(self, failures: HostsError) -> None:
+        """Go on without hosts that cannot be reached, drained on every balancer. HostsError: too few are left."""
+        gone = [failure.host for failure in failures.failures]
+        for failure in failures.failures:
+            self.session.drop(failure)
+        here = [state for host, state in self.states.items() if host in self.session.hosts]
+        if not majority(len(here), self.fleet) or not any(state.web for state in here):
+            raise failures
+        self.drain([host for host in gone if self.states[host].web])
+        self.entry = replace(self.entry, without=[*self.entry.without, *gone])
 
-            def stream() -> Iterable[bytes]:
-                yield line
-                yield from blocks
+    def drain(self, hosts: Iterable[str]) -> None:
+        """Take hosts out of rotation on every balancer, until `fab join`. HostsError: a balancer failed."""
+        for host in hosts:
+            self.edge.drain(host)
+            self.report.say(f"{host} is drained on every balancer; fab join {host} brings it back")
 
-            remote.call(commands.stage(step.argument, parts, self._token(remote)), stream())
-            return sum(artefact.parts[part].size for part in parts)
+    def each(
+        self, hosts: Iterable[str], command: ForHost, timeout: float = 120, stream: Sequence[bytes] = ()
+    ) -> dict[str, dict[str, Any]]:
+        """Run a command on hosts at once; answers by host. A stubborn run leaves those behind that are gone."""
+        return self._each(hosts, lambda remote: remote.call(command(remote), stream, timeout))
 
-        sent = self.session.each(step.hosts, send)
-        return ", ".join(f"{host} {size / 1e6:.1f} MB" for host, size in sent.items())
+    def _each(self, hosts: Iterable[str], act: Callable[[Remote], T]) -> dict[str, T]:
+        def told(remote: Remote) -> T:
+            self.report.host(remote.name, "…")
+            answer = act(remote)
+            self.report.host(remote.name, "done")
+            return answer
 
-    def _prune(self, hosts: Sequence[str]) -> str:
-        assert self.entry is not None
-        keep = ledger.keep([*self.entries, self.entry(ledger.GOOD, "")], self.session.settings.keep)
-        doomed = {host: plan.prune(HostState.of(host, status), keep) for host, status in self.session.status().items()}
-        busy = [host for host in hosts if doomed[host]]
         try:
-            self._each(busy, lambda remote: commands.remove(doomed[remote.name], self._token(remote)))
-        except HostsError as failures:  # the release serves and is recorded: old files are no reason to go back
-            return f"left for the next deploy: {failures}"
-        return ", ".join(sorted({release for host in busy for release in doomed[host]}))
+            return self.session.each([host for host in hosts if host not in self.session.missing], told)
+        except HostsError as failures:
+            if not (self.stubborn and failures.unreachable()):
+                raise
+            self.lose(failures)
+            return failures.answers
 
-    def _restore_host(self, remote: Remote) -> None:
-        """One host, independently of the others: a host that cannot be put back does not hold up the rest."""
-        token = self._token(remote)
-        now = HostState.of(remote.name, remote.call(commands.status()))
-        activation = ""
-        for step in plan.restore(now, self.homes[remote.name]):
-            if step.action is Action.START:
-                activation = str(remote.call(commands.start(step.argument, token), timeout=DRAIN_SECONDS)["activation"])
-            elif step.action is Action.SWAP:
-                remote.call(commands.swap(step.argument or activation, token))
-            elif step.action is Action.STOP:
-                remote.call(commands.stop_others(token), timeout=DRAIN_SECONDS)
-            elif step.action is Action.CLEAR:
-                remote.call(commands.clear(token), timeout=DRAIN_SECONDS)
-
-    def _common_home(self) -> str | None:
-        found = set(self.homes.values())
-        return found.pop() if len(found) == 1 else None
-
-    def _token(self, remote: Remote) -> int:
+    def token(self, remote: Remote) -> int:
+        """The lock's token on a host."""
         return self.session.tokens[remote.name]
 
-    def _each(
-        self,
-        hosts: Sequence[str],
-        command: Callable[[Remote], commands.Command],
-        timeout: float = 120,
-        stream: Sequence[bytes] = (),
-    ) -> dict[str, dict[str, Any]]:
-        return self.session.each(hosts, lambda remote: remote.call(command(remote), stream, timeout))
+    def _act(self, step: Step) -> str:
+        match step.action:
+            case Action.BEGIN:
+                return self._write(step.hosts, self.entry)
+            case Action.DRAIN:
+                self.drain(step.hosts)
+            case Action.STAGE:
+                return self._stage(step)
+            case Action.MIGRATE:
+                return self._migrate(step)
+            case Action.START:
+                self._start(step)
+            case Action.SWAP:
+                self._swap(step)
+            case Action.VERIFY:
+                return self._verify(step)
+            case Action.CANARY:
+                assert self.trial is not None
+                return self.trial.watch(step.hosts[0])
+            case Action.MEASURE:
+                return self.measure()
+            case Action.UNDRAIN:
+                self.undrained += step.hosts
+                for host in step.hosts:
+                    self.edge.undrain(host)
+            case Action.RETIRE:
+                return self._retire(step)
+            case Action.CLEAR:
+                self.each(step.hosts, lambda remote: commands.clear(self.token(remote)), DRAIN_SECONDS)
+            case Action.RECORD:
+                return self.record(ledger.GOOD)
+            case Action.PRUNE:
+                keep = ledger.keep([*self.entries, self.entry], self.session.settings.keep)
+                return tidying.prune(self.session, self.states, step.hosts, keep | {self.entry.release})
+        return ""
+
+    def _write(self, hosts: Sequence[str], entry: Entry) -> str:
+        line = json.dumps(entry.as_json()).encode()
+        return self._try(hosts, lambda remote: commands.record(self.token(remote)), self.left(120), [line])
+
+    def _stage(self, step: Step) -> str:
+        artefact = self.artefacts[step.argument]
+        sent = self._each(
+            step.hosts,
+            lambda remote: staging.send(remote, artefact, self.states[remote.name].venvs, self.token(remote)),
+        )
+        return ", ".join(f"{host} {size / 1e6:.1f} MB" for host, size in sent.items())
+
+    def _migrate(self, step: Step) -> str:
+        answer = self.each(
+            step.hosts, lambda remote: commands.migrate(step.argument, self.token(remote)), MIGRATION_SECONDS
+        )
+        migrated = [name for done in answer.values() for name in done["migrated"]]
+        self.entry = replace(self.entry, migrated=migrated)
+        return ", ".join(migrated) or "nothing new"
+
+    def _start(self, step: Step) -> None:
+        done = set(self.swapped) & self.started.keys()  # what was warm had ended: all was started anew for the switch
+        self.started |= self._each(
+            [host for host in step.hosts if host not in done],
+            lambda remote: switching.start(
+                remote, step.argument, self.token(remote), step.activations.get(remote.name, ""),
+                switched=remote.name in self.swapped,
+            ),
+        )
+
+    def _swap(self, step: Step) -> None:
+        if self.probe and not self.swapped:
+            self.probe.mark(self.entry.release)
+        self.swapped += step.hosts
+        warm = {host: step.activations.get(host, "") for host in step.hosts if host not in self.started}
+        self._each(
+            step.hosts,
+            lambda remote: switching.swap(remote, self.token(remote), self.entry.release, warm, self.started),
+        )
+
+    def _verify(self, step: Step) -> str:
+        asked = {host for host, state in self.states.items() if state.asked} - set(self.session.missing)
+        hosts = {host: tag(host) for host in step.hosts if host not in self.session.missing}
+        if not hosts:
+            return ""
+        try:
+            self.balancers.shows(
+                step.argument, hosts, everywhere=asked == set(hosts), most=self.left(math.inf), red=self.blind
+            )
+        except VerifyError as error:
+            if not self.blind:
+                raise
+            self.unseen = str(error)  # without a database nothing else would be seen either: there is no way back
+        return f"not seen by clients: {self.unseen}" if self.unseen else ""
+
+    def _retire(self, step: Step) -> str:
+        return self._try(
+            step.hosts,
+            lambda remote: commands.retire(
+                self.token(remote), step.activations.get(remote.name, ""), step.seconds,
+                wait=self.blind or self.entry.action != "rollback",
+            ),
+            DRAIN_SECONDS,
+        )
+
+    def _try(self, hosts: Iterable[str], command: ForHost, timeout: float, stream: Sequence[bytes] = ()) -> str:
+        """As `each`. What fails in a stubborn run is only told: nobody wants what they roll back from to serve again
+        because it would not end, or because a disk is full."""
+        try:
+            self.each(hosts, command, timeout, stream)
+        except HostsError as failures:
+            if not self.stubborn:
+                raise
+            return f"left for the next run: {failures}"
+        return ""

@@ -29,6 +29,12 @@ class Settings:
     connect_seconds: int
     verify_seconds: int
     ready_seconds: int
+    lease_seconds: int = 60
+    warm_seconds: int = 900
+    probe_rate: int = 20
+    certificate_days: int = 7
+    clock_seconds: int = 5
+    free_bytes: int = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,24 @@ def read(fleet: Fleet, root: Path = ROOT) -> Settings:
         connect_seconds=int(fleet.value(first, "release_connect_seconds")),
         verify_seconds=int(fleet.value(first, "release_verify_seconds")),
         ready_seconds=int(fleet.value(first, "release_ready_seconds")),
+        lease_seconds=int(fleet.value(first, "release_lease_seconds")),
+        warm_seconds=int(fleet.value(first, "release_warm_minutes")) * 60,
+        probe_rate=int(fleet.value(first, "release_probe_rate")),
+        certificate_days=int(fleet.value(first, "release_certificate_days")),
+        clock_seconds=int(fleet.value(first, "release_clock_seconds")),
+        free_bytes=int(fleet.value(first, "release_free_megabytes")) * 1_000_000,
     )
+
+
+def hosts(fleet: Fleet) -> list[Host]:
+    """The hosts that run releases: web and workers, each once, in inventory order. PreflightError: no web host."""
+    return list({host.name: host for host in [*fleet.need("web"), *fleet.group("workers")]}.values())
+
+
+def has_processes(fleet: Fleet, host: str) -> bool:
+    """Whether worker processes run on a host: one of booking_app_processes names a group that it is in."""
+    groups = {group for process in fleet.value(host, "booking_app_processes") for group in process["groups"]}
+    return any(host == member.name for group in groups for member in fleet.group(group))
 
 
 def target(host: Host, root: Path = ROOT) -> Target:

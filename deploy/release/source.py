@@ -17,10 +17,12 @@ SHOWN_FILES = 5
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit and the id of the release made of it."""
+    """A commit and the id of the release made of it; its author's name and its message's first line, printable."""
 
     sha: str
     release: str
+    author: str = ""
+    subject: str = ""
 
 
 def resolve(repository: Path, ref: str) -> Commit:
@@ -39,13 +41,21 @@ def resolve(repository: Path, ref: str) -> Commit:
             "git fetch, or name one of `git log --oneline`: --ref REF",
         )
     sha = found.stdout.decode().strip()
-    stamp = int(_checked(repository, "show", "-s", "--format=%ct", sha).decode())
-    return Commit(sha, release_id(sha, stamp))
+    said = _checked(
+        repository, "show", "-s", "--no-show-signature", "--encoding=UTF-8", "--format=%ct%x00%an%x00%s", sha
+    )
+    stamp, author, subject = said.decode(errors="replace").strip("\n").split("\0")
+    return Commit(sha, release_id(sha, int(stamp)), _printable(author), _printable(subject))
 
 
 def release_id(sha: str, committed: int) -> str:
     """The release id of a commit: its UTC time (seconds since the epoch) and its first seven digits."""
     return f"{datetime.fromtimestamp(committed, UTC):%Y%m%dT%H%M%SZ}-{sha[:7]}"
+
+
+def _printable(text: str) -> str:
+    """Text that a terminal can be given: anybody may have written it."""
+    return "".join(letter for letter in text if letter.isprintable())
 
 
 def changed_files(repository: Path) -> list[str]:

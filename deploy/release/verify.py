@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -14,8 +17,11 @@ from deploy.release.settings import Settings
 
 PATH = "/readyz"
 HEADER = "X-Release-Id"
-POLL_SECONDS = 0.05
-ANSWERS_EACH = 5  # successive answers of the new release that each balancer gives for each web host
+SERVED_BY = "X-Served-By"
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.002, 0.05
+ANSWERS_EACH = 5  # answers of the release, with none of another between them, that each host gives
+HTTPS = 443
+REQUEST_SECONDS = 5
 
 
 class VerifyError(Exception):
@@ -24,44 +30,68 @@ class VerifyError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer. status 0: none came, and `error` says why."""
+    """One answer. status 0: none came, and `error` says why. host: the tag of the web host that gave it."""
 
     status: int
     release: str
     error: str = ""
+    host: str = ""
 
     def __str__(self) -> str:
         """What a person reads."""
-        return self.error or f"{self.status} from release {self.release or 'unknown'}"
+        host = "" if self.host else f", from a host that does not name itself ({SERVED_BY})"
+        return self.error or f"{self.status} from release {self.release or 'unknown'}{host}"
+
+
+def tag(host: str) -> str:
+    """What nginx on a host signs its answers with, so that clients learn no name (templates/etc/nginx)."""
+    return hashlib.sha256(host.encode()).hexdigest()[:8]
+
+
+def trust(settings: Settings) -> ssl.SSLContext:
+    """What the service's certificate is checked against. PreflightError: the authority's file cannot be read."""
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file or None)
+    except OSError as error:
+        raise PreflightError(
+            f"the authority's certificate cannot be read: {error.strerror or error}", settings.ca_file,
+            f"set release_ca_file in inventories/{settings.env}",
+        ) from None  # fmt: skip
+
+
+def base(address: str, port: int = HTTPS) -> str:
+    """The URL of a balancer at its own address."""
+    return f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"
 
 
 class Balancers:
     """The load balancers of an environment, each asked at its own address under the site's name."""
 
-    def __init__(self, addresses: Sequence[str], settings: Settings) -> None:
-        self.addresses, self.settings = list(addresses), settings
+    def __init__(self, addresses: Sequence[str], settings: Settings, port: int = HTTPS) -> None:
+        self.addresses, self.settings, self.port = list(addresses), settings, port
+        self._context = trust(settings)
+
+    @contextmanager
+    def _client(self, address: str) -> Iterator[httpx.Client]:
+        """A new connection to a balancer; it hands each request on anew, to any web host."""
+        with httpx.Client(
+            base_url=base(address, self.port), headers={"Host": self.settings.domain}, verify=self._context,
+            timeout=REQUEST_SECONDS, trust_env=False,
+        ) as client:  # fmt: skip
+            yield client
+
+    def _ask(self, client: httpx.Client) -> Answer:
         try:
-            context = ssl.create_default_context(cafile=settings.ca_file or None)
-        except OSError as error:
-            raise PreflightError(
-                f"the authority's certificate cannot be read: {error.strerror or error}", settings.ca_file,
-                f"set release_ca_file in inventories/{settings.env}",
-            ) from None  # fmt: skip
-        # no connection is kept: each request may reach another web host, and none hides a refused one
-        limits = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.Client(verify=context, limits=limits, timeout=5, trust_env=False)
+            answer = client.get(PATH, extensions={"sni_hostname": self.settings.domain})
+        except (httpx.HTTPError, OSError) as error:
+            return Answer(0, "", f"{type(error).__name__}: {error}")
+        said = answer.headers
+        return Answer(answer.status_code, said.get(HEADER, ""), host=said.get(SERVED_BY, ""))
 
     def ask(self, address: str) -> Answer:
         """One request through one balancer."""
-        literal = f"[{address}]" if ":" in address else address
-        domain = self.settings.domain
-        try:
-            answer = self._client.get(
-                f"https://{literal}{PATH}", headers={"Host": domain}, extensions={"sni_hostname": domain}
-            )
-        except httpx.HTTPError as error:
-            return Answer(0, "", f"{type(error).__name__}: {error}")
-        return Answer(answer.status_code, answer.headers.get(HEADER, ""))
+        with self._client(address) as client:
+            return self._ask(client)
 
     def preflight(self) -> None:
         """PreflightError unless every balancer answers, whatever it says, under a valid certificate."""
@@ -76,28 +106,49 @@ class Balancers:
                     else f"ansible-playbook -i inventories/{env} site.yml",
                 )  # fmt: skip
 
-    def shows(self, release: str, hosts: int, everywhere: bool) -> None:
-        """Wait until each balancer shows a release: one answer of it, or, `everywhere`, only answers of it.
+    def shows(
+        self, release: str, hosts: Mapping[str, str], everywhere: bool, *, most: float = math.inf, red: bool = False
+    ) -> None:
+        """Wait until the named hosts answer with a release through each balancer.
 
-        hosts: how many web hosts answer behind it. VerifyError: not within release_verify_seconds.
+        hosts: name -> tag of those that must have. everywhere: each has given ANSWERS_EACH, and nobody an answer of
+        another release in between; else one answer of each is enough, whatever comes in between. red: an answer
+        that says it is not ready is as good as any. VerifyError: not within release_verify_seconds (or `most`), all
+        balancers together; names the hosts that are missing.
         """
-        wanted = ANSWERS_EACH * hosts if everywhere else 1
-        until = time.monotonic() + self.settings.verify_seconds
+        until = time.monotonic() + min(self.settings.verify_seconds, most)
         for address in self.addresses:
-            row, last = 0, None
-            while row < wanted:
-                answer = self.ask(address)
-                if answer.status == 200 and answer.release == release:
-                    row += 1
-                    continue
-                row, last = 0, answer
-                if time.monotonic() > until:
-                    raise VerifyError(
-                        f"the load balancer at {address} does not show {release} "
-                        f"within {self.settings.verify_seconds} s; its last other answer: {last}"
-                    )
-                time.sleep(POLL_SECONDS)
+            with self._client(address) as client:
+                self._watch(client, address, until, release, hosts, everywhere, red)
+
+    def _watch(
+        self, client: httpx.Client, address: str, until: float, release: str, hosts: Mapping[str, str],
+        everywhere: bool, red: bool,
+    ) -> None:  # fmt: skip
+        names = {tagged: name for name, tagged in hosts.items()}
+        seen, wanted = dict.fromkeys(hosts, 0), ANSWERS_EACH if everywhere else 1
+        other, pause = "none", 0.0
+        while missing := [name for name, count in seen.items() if count < wanted]:
+            if pause and time.monotonic() > until:
+                raise VerifyError(
+                    f"the load balancer at {address} does not show {release} on {', '.join(missing)} within "
+                    f"{self.settings.verify_seconds} s; its last other answer: {other}"
+                )
+            # the next host's turn comes soon; a service that is slow to show the release is asked less and less
+            time.sleep(pause)
+            answer = self._ask(client)
+            name = names.get(answer.host)
+            right = answer.release == release and (red or answer.status == 200)
+            if right and name in missing:
+                seen[str(name)] += 1
+                pause = 0.0
+                continue
+            if not right or not name:
+                stranger = ", by a host that it was not to come from" if answer.host else ""
+                other = f"{answer}, by {name}" if name else f"{answer}{stranger}"
+            if everywhere and not right:
+                seen = dict.fromkeys(hosts, 0)
+            pause = min(max(pause * 1.25, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
 
     def close(self) -> None:
-        """Close the client."""
-        self._client.close()
+        """Nothing stays open between two calls."""

@@ -28,7 +28,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
         except NexusError as error:
             raise Exit(str(error), error.code) from None
         except KeyboardInterrupt:
-            raise Exit("interrupted; nothing was changed", Code.INTERRUPTED) from None
+            raise Exit("interrupted; a run that had begun is put right by the next", Code.INTERRUPTED) from None
         except Exit:
             raise
         except Exception as error:

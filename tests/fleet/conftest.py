@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy import inventory
 from deploy.client import Client
@@ -17,9 +19,14 @@ from deploy.inventory import Fleet
 from deploy.release.settings import default_environment
 from lab import state
 from lab.state import Lab
+from tests.fleet import commits
+from tests.fleet.load import Load, describe, failures
+from tests.fleet.site import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
+# A third of what the machine carries: builds and deploys run on the same cores, and most of the run is their time.
+MODULE_RATE = 30
 
 Done = subprocess.CompletedProcess[str]
 
@@ -83,17 +90,76 @@ def on(lab: Lab) -> Callable[..., Done]:
 
 @pytest.fixture
 def fresh_commit() -> Callable[[str], str]:
-    """Makes a commit with the present tree that no branch knows, so that there is something new to deploy."""
+    """Makes a commit that no branch knows, so that there is something new to deploy."""
+    return commits.make
 
-    def make(message: str) -> str:
-        done = subprocess.run(
-            ["git", "-c", "user.name=test", "-c", "user.email=test@example.org",
-             "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", message],
-            cwd=ROOT, check=True, capture_output=True, text=True,
-        )
-        return done.stdout.strip()
 
-    return make
+@pytest.fixture(scope="session")
+def site(lab: Lab, fleet: Fleet, env: str) -> Site:
+    """The fleet as it stands, seen from outside of every host, and what starts commands on it."""
+    return Site(lab, fleet, env)
+
+
+@pytest.fixture(scope="module")
+def load(fleet: Fleet) -> Iterator[Load]:
+    """One load for all tests of a module. A module that may not lose a request asks it after each test."""
+    with Load(fleet, MODULE_RATE) as running:
+        yield running
+
+
+@pytest.fixture
+def unharmed(load: Load) -> Iterator[None]:
+    """The load loses no request while the test runs, nor in the second after."""
+    began = time.monotonic()
+    yield
+    load.settle(1)
+    during = [result for result in load.results if result.at >= began]
+    assert not failures(during), describe(during)
+
+
+@pytest.fixture
+def variant(lab: Lab, env: str) -> Iterator[Callable[..., str]]:
+    """An environment of the same hosts with some variables of its own: variant(release_warm_minutes=0)."""
+    folder = lab.inventory.with_name(f"{env}-variant")
+
+    def make(**variables: object) -> str:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(lab.inventory, folder, symlinks=True)
+        (folder / "group_vars/all/90-variant.yml").write_text(yaml.safe_dump(variables))
+        return folder.name
+
+    yield make
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def patched(site: Site, fab: Callable[..., Done]) -> Iterator[Callable[[str, str], None]]:
+    """Takes a protection away on every web host: patched(module of the helper, text to append). Afterwards it is
+    put back, and an ordinary deploy puts right what came of it."""
+    before: dict[Path, str] = {}
+
+    def change(module: str, extra: str) -> None:
+        for name in site.web:
+            path = site.path(name, f"/usr/local/lib/booking/booking_release/{module}")
+            before.setdefault(path, path.read_text())
+            path.write_text(path.read_text() + extra)
+
+    yield change
+    for path, text in before.items():
+        path.write_text(text)
+    done = fab("deploy", "--ref", commits.make("after a protection was taken away"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def drained(site: Site, fab: Callable[..., Done]) -> Iterator[str]:
+    """web2 is drained by a person, and comes back afterwards."""
+    done = fab("drain", "web2")
+    assert done.returncode == 0, done.stderr
+    yield "web2"
+    done = fab("undrain", "web2")
+    assert done.returncode == 0, done.stderr
+    assert site.drained() == []
 
 
 def tool(name: str, *arguments: str, cwd: Path = ROOT, timeout: float = 900) -> Done:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import ssl
 import statistics
 import threading
 import time
 import uuid
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -17,27 +19,43 @@ import httpx
 from deploy.client import Client
 from deploy.inventory import Fleet
 
+# An answer that takes its time, of the releases that the tests make (tests/fleet/commits.py).
+SLOW_PATH = "/test/slow/"
+TOKEN_SECONDS = 600  # an access token holds 15 minutes
+DRIBBLE_SECONDS = 0.2
+
 
 @dataclass(frozen=True)
 class Result:
-    """One request: when it began (monotonic seconds), how long it took, what came of it."""
+    """One request: when it began (monotonic seconds), how long it took, what came of it.
+
+    kind: "GET", "POST" (a booking), "slow POST" (a booking sent bit by bit) or "long POST" (the answer takes its time).
+    """
 
     at: float
     seconds: float
-    method: str
+    kind: str
     status: int
     release: str
     error: str = ""
+    server: str = ""
 
     @property
     def failed(self) -> bool:
         """Whether a client would call it a failure: no answer, or one that its request did not deserve."""
-        return self.status not in (200, 201)
+        # Only the releases that the tests make have a slow answer.
+        return self.status not in (200, 201) and not (self.kind == "long POST" and self.status == 404)
+
+    @property
+    def ended(self) -> float:
+        """When the answer was there (monotonic seconds)."""
+        return self.at + self.seconds
 
 
 @dataclass
 class Load:
-    """Requests at *rate* a second while the block runs: a fifth are bookings, half use kept connections.
+    """Requests at *rate* a second while the block runs: a fifth are POSTs, half use kept connections, a tenth are
+    slow (half of these by the client, half by the service, which takes *slow_seconds*).
 
     The pace does not wait for answers, as clients do not wait for one another. A request that a deploy loses
     is therefore counted, not hidden by a slower loop.
@@ -45,15 +63,16 @@ class Load:
 
     fleet: Fleet
     rate: float
+    slow_seconds: float = 0.5
     results: list[Result] = field(default_factory=list)
 
     def __enter__(self) -> Load:
         self._stop = threading.Event()
+        self._mark = uuid.uuid4().hex[:12]
         with Client(self.fleet) as client:
-            mark = uuid.uuid4().hex[:12]
-            self._token = client.login(f"load-{mark}@example.org", uuid.uuid4().hex)
-            self._listing = client.ask("POST", "/api/v1/listings/", 201, token=self._token, json={
-                "title": f"Load {mark}", "description": "Booked day by day.", "place": "Nowhere",
+            token = self._login(client)
+            self._listing = client.ask("POST", "/api/v1/listings/", 201, token=token, json={
+                "title": f"Load {self._mark}", "description": "Booked day by day.", "place": "Nowhere",
                 "price_per_night": "10.00", "currency": "EUR", "capacity": 2,
             })["id"]
             self._domain, self._address = client.domain, client.address
@@ -76,9 +95,17 @@ class Load:
             assert self._thread.is_alive(), "the load ended by itself"
             time.sleep(0.02)
 
+    def settle(self, seconds: float = 2) -> None:
+        """Let the load run on, until what begins now has been answered, so that what breaks late is seen."""
+        until = time.monotonic() + seconds
+        self.wait_for(len(self.results) + int(self.rate * seconds), 60 + seconds)
+        while not any(result.at >= until for result in self.results[-int(self.rate):]):
+            assert self._thread.is_alive(), "the load ended by itself"
+            time.sleep(0.02)
+
     @property
     def failures(self) -> list[Result]:
-        return [result for result in self.results if result.failed]
+        return failures(self.results)
 
     @property
     def achieved(self) -> float:
@@ -87,46 +114,113 @@ class Load:
         return (len(times) - 1) / (max(times) - min(times))
 
     def quantile(self, share: float) -> float:
-        """The answer time (seconds) that *share* of the requests did not exceed."""
-        return statistics.quantiles([result.seconds for result in self.results], n=1000)[int(share * 1000) - 1]
+        """The answer time (seconds) that *share* of the requests did not exceed, the slow ones left out."""
+        return quantile(self.results, share)
+
+    def since(self, at: float) -> list[Result]:
+        """The requests that were begun, or not answered yet, at an instant (monotonic seconds) and later."""
+        return [result for result in self.results if result.ended >= at]
+
+    def _login(self, client: Client) -> str:
+        token = client.login(f"load-{uuid.uuid4().hex[:12]}@example.org", uuid.uuid4().hex)
+        self._token, self._token_until = token, time.monotonic() + TOKEN_SECONDS
+        return token
+
+    def _renew(self) -> None:
+        """Sign in again, beside the load. While the service is down the old token has to do."""
+        self._token_until = time.monotonic() + 30
+        try:
+            with Client(self.fleet) as client:
+                self._login(client)
+        except Exception:  # tried again half a minute later
+            return
 
     async def _run(self) -> None:
-        options = {
-            "base_url": f"https://{self._address}", "verify": self._context, "timeout": 15, "trust_env": False,
-            "headers": {"Host": self._domain},
-        }
-        fresh = httpx.Limits(max_keepalive_connections=0)
-        async with httpx.AsyncClient(**options) as kept, httpx.AsyncClient(**options, limits=fresh) as single:
+        async with self._client(0) as single, self._client(50) as kept:
             pending: set[asyncio.Task[None]] = set()
             began = time.monotonic()
             for number in itertools.count():
                 if self._stop.is_set():
                     break
-                task = asyncio.create_task(self._one(kept if number % 2 else single, number))
+                if time.monotonic() > self._token_until:
+                    threading.Thread(target=self._renew, daemon=True).start()
+                    self._token_until = time.monotonic() + 30
+                task = asyncio.create_task(self._one(kept if is_kept(number) else single, number))
                 pending.add(task)
                 task.add_done_callback(pending.discard)
                 await asyncio.sleep(max(0.0, began + (number + 1) / self.rate - time.monotonic()))
             if pending:
                 await asyncio.wait(pending)
 
+    def _client(self, kept: int) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=f"https://{self._address}", verify=self._context, timeout=15, trust_env=False,
+            headers={"Host": self._domain},
+            limits=httpx.Limits(max_keepalive_connections=kept, max_connections=None),
+        )
+
     async def _one(self, client: httpx.AsyncClient, number: int) -> None:
-        method = "POST" if number % 5 == 0 else "GET"
+        kind = kind_of(number)
         began = time.monotonic()
-        status, release, error = 0, "", ""
+        status, release, error, server = 0, "", "", ""
         try:
-            if method == "POST":
-                day = datetime.now(UTC).date() + timedelta(days=1 + number)
-                answer = await client.post(
-                    "/api/v1/bookings/", headers={"Authorization": f"Bearer {self._token}"},
-                    extensions={"sni_hostname": self._domain},
-                    json={"listing": self._listing, "check_in": str(day), "check_out": str(day + timedelta(days=1)),
-                          "guests": 1},
-                )
-            else:
-                path = f"/api/v1/listings/{self._listing}/"
-                answer = await client.get(path, extensions={"sni_hostname": self._domain})
+            answer = await client.send(self._request(client, kind, number))
             status, release = answer.status_code, answer.headers.get("X-Release-Id", "")
+            server = answer.headers.get("X-Served-By", "")
             error = "" if status in (200, 201) else answer.text[:200]
         except httpx.HTTPError as failure:
             error = f"{type(failure).__name__}: {failure}"
-        self.results.append(Result(began, time.monotonic() - began, method, status, release, error))
+        self.results.append(Result(began, time.monotonic() - began, kind, status, release, error, server))
+
+    def _request(self, client: httpx.AsyncClient, kind: str, number: int) -> httpx.Request:
+        named = {"sni_hostname": self._domain}
+        if kind == "GET":
+            return client.build_request("GET", f"/api/v1/listings/{self._listing}/", extensions=named)
+        if kind == "long POST":
+            return client.build_request("POST", SLOW_PATH, json={"seconds": self.slow_seconds}, extensions=named)
+        day = datetime.now(UTC).date() + timedelta(days=1 + number // 5)
+        body = json.dumps({
+            "listing": self._listing, "check_in": str(day), "check_out": str(day + timedelta(days=1)), "guests": 1,
+        }).encode()
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json",
+                   "Content-Length": str(len(body))}
+        content = dribble(body) if kind == "slow POST" else body
+        return client.build_request("POST", "/api/v1/bookings/", headers=headers, content=content, extensions=named)
+
+
+def kind_of(number: int) -> str:
+    """The kind of the *number*th request: of twenty four are POSTs, and one of these is slow, another long."""
+    if number % 5:
+        return "GET"
+    return {5: "slow POST", 15: "long POST"}.get(number % 20, "POST")
+
+
+def is_kept(number: int) -> bool:
+    """Whether the *number*th request goes over a kept connection: half of every kind do."""
+    return bool((number + number // 20) % 2)
+
+
+async def dribble(body: bytes, pieces: int = 4) -> AsyncIterator[bytes]:
+    """A body as a client on a bad line sends it: in pieces, with pauses."""
+    size = -(-len(body) // pieces)
+    for start in range(0, len(body), size):
+        await asyncio.sleep(DRIBBLE_SECONDS)
+        yield body[start : start + size]
+
+
+def failures(results: Iterable[Result]) -> list[Result]:
+    """The requests that failed."""
+    return [result for result in results if result.failed]
+
+
+def describe(found: Iterable[Result]) -> str:
+    """The first failures of some requests, one a line."""
+    lost = failures(found)
+    rows = [f"{each.at:.2f} +{each.seconds:.2f} {each.kind} {each.status} {each.release} {each.error}" for each in lost]
+    return "\n".join([f"{len(lost)} failed", *rows[:10]])
+
+
+def quantile(results: Iterable[Result], share: float) -> float:
+    """The answer time (seconds) that *share* of some requests did not exceed, the slow ones left out."""
+    quick = [result.seconds for result in results if result.kind in ("GET", "POST")]
+    return statistics.quantiles(quick, n=1000)[int(share * 1000) - 1]

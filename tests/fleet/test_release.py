@@ -1,31 +1,30 @@
 """Releases under load: nothing is lost, and what cannot be done is refused with nothing changed."""
 
-import os
 import signal
 import subprocess
+import time
 
 import pytest
 
-from tests.fleet.conftest import ROOT, TOOLS
-from tests.fleet.load import Load
+from tests.fleet import commits
+from tests.fleet.conftest import MODULE_RATE
+from tests.fleet.load import Load, describe, quantile
 
-RATE = 60
+# A little more than what is asked for, so that it is reached. A hundred a second are the soak's, on a machine that
+# does nothing else: clients, balancer, database and both releases share its two cores.
+RATE, ASKED = 60, 50
+SOAK_RATE, SOAK_ASKED = 105, 100
+STEADY_SECONDS = 20
+SOAK_REQUESTS = 10_000
+# From Ctrl-C to the end of the command; a pipeline kills what takes longer (rule 9).
+CLEAN_UP_SECONDS = 7
 
 
-def settle(load, seconds=2):
-    """Let the load run on past the switch, so that what breaks late is seen."""
-    load.wait_for(len(load.results) + int(load.rate * seconds))
-
-
-def describe(load):
-    return "\n".join(f"{each.method} {each.status} {each.error}" for each in load.failures[:10])
-
-
-def test_rollback_with_nothing_to_roll_back_to_is_refused_and_changes_nothing(fab, client):
+def test_rollback_with_nothing_to_roll_back_to_is_refused_and_changes_nothing(site, fab, client):
     """Comes first: the fleet has been raised, and one release is all that it has had."""
     before = client.ask("GET", "/healthz", 200)["release"]
-    ledger = fab("status").stdout.partition("started")[2]
-    assert ledger.count(" good ") == 1, "this needs a sandbox that has had one release: make down, make up"
+    good = [entry for entry in site.ledger(site.web[0]) if entry["outcome"] == "good"]
+    assert len(good) == 1, "this needs a sandbox that has had one release: make down, make up"
     done = fab("rollback")
     assert done.returncode == 15, done.stdout + done.stderr
     assert "no earlier good release" in done.stderr
@@ -33,66 +32,69 @@ def test_rollback_with_nothing_to_roll_back_to_is_refused_and_changes_nothing(fa
     assert client.ask("GET", "/healthz", 200)["release"] == before
 
 
-def test_deploy_and_rollback_under_load_lose_no_request(fleet, fab, client, fresh_commit, soak):
+def test_deploys_and_rollbacks_under_load_lose_no_request(fleet, fab, site, soak):
     """Rolling updates that still drop requests (coolify 8627, 4817, 7313; caprover 191, 661)."""
-    fab("deploy", "--ref", "HEAD")
-    for number in range(20 if soak else 2):
-        before = client.ask("GET", "/healthz", 200)["release"]
-        commit = fresh_commit(f"release {number}")
-        with Load(fleet, RATE) as load:
+    turns = 20 if soak else 2
+    made = [commits.make(f"release {number}") for number in range(turns + 1)]
+    for commit in made:
+        assert fab("build", "--ref", commit).returncode == 0, "built beforehand: the load shares the machine's cores"
+    assert fab("deploy", "--ref", made[0]).returncode == 0
+    before = commits.release(made[0])
+    with Load(fleet, SOAK_RATE if soak else RATE) as load:
+        load.settle(STEADY_SECONDS if soak else 2)
+        steady = list(load.results)
+        for commit in made[1:]:
+            after = commits.release(commit)
             done = fab("deploy", "--ref", commit)
             assert done.returncode == 0, done.stdout + done.stderr
-            settle(load)
-        assert load.failures == [], describe(load)
-        assert load.achieved >= 50
-        assert {result.release for result in load.results} > {before}, "both releases answered"
-        after = client.ask("GET", "/healthz", 200)["release"]
-        assert after.endswith(commit[:7])
-
-        with Load(fleet, RATE) as load:
+            assert site.everywhere() == {after}
+            load.settle()
             done = fab("rollback")
             assert done.returncode == 0, done.stdout + done.stderr
-            settle(load)
-        assert load.failures == [], describe(load)
-        assert load.achieved >= 50
-        assert client.ask("GET", "/healthz", 200)["release"] == before
+            assert site.everywhere() == {before}
+            load.settle()
+    assert load.failures == [], describe(load.results)
+    assert load.achieved >= (SOAK_ASKED if soak else ASKED)
+    assert {result.release for result in load.results} == {commits.release(commit) for commit in made}
+    share = [sum(each.kind.endswith("POST") for each in load.results), sum(" " in each.kind for each in load.results)]
+    assert share[0] / len(load.results) > 0.19, "a fifth are POSTs"
+    assert share[1] / len(load.results) > 0.09, "a tenth are slow"
+    if soak:
+        assert len(load.results) >= SOAK_REQUESTS
+        ratio = load.quantile(0.99) / quantile(steady, 0.99)
+        print(f"\n{len(load.results)} requests, {turns} deploys and {turns} rollbacks, p99 {ratio:.2f} x steady")
+        assert ratio <= 2
 
 
-@pytest.mark.parametrize("step", ["preflight", "stage", "start", "swap"])
-def test_interrupted_deploy_leaves_the_fleet_whole_and_the_next_completes(step, env, fleet, fab, client, fresh_commit):
-    """Ctrl-C at any time: the load is served throughout, and no lock, unit or release is left in the way."""
+@pytest.mark.parametrize("step", ["connect", "preflight", "stage", "start", "swap web1"])
+def test_interrupted_deploy_leaves_the_fleet_whole_and_the_next_completes(step, site, fleet, fab, client):
+    """Rule 9. Ctrl-C at any time: the load is served throughout, and no lock, unit or release is left in the way."""
     before = client.ask("GET", "/healthz", 200)["release"]
-    commit = fresh_commit(f"interrupted at {step}")
-    with Load(fleet, RATE) as load:
-        process = subprocess.Popen(
-            [str(TOOLS / "fab"), "deploy", "--ref", commit, "--env", env], cwd=ROOT, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            if step in line:
-                break
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 130, said
-        assert "Traceback" not in said
-        settle(load)
-        releases = {row.split()[1] for row in fab("status").stdout.splitlines() if row.startswith("web")}
-        assert releases == {before}, "every host is back, whatever was under way on it"
+    commit = commits.make(f"interrupted at {step}")
+    with Load(fleet, MODULE_RATE) as load:
+        run = site.start("deploy", "--ref", commit)
+        run.until(step)
+        run.signal(signal.SIGINT)
+        asked = time.monotonic()
+        assert run.end() == 130, run.said
+        assert time.monotonic() - asked < CLEAN_UP_SECONDS
+        assert "Traceback" not in run.said
+        load.settle()
+        assert site.everywhere() == {before}, "every host is back, whatever was under way on it"
         assert client.ask("GET", "/healthz", 200)["release"] == before
         done = fab("deploy", "--ref", commit)
         assert done.returncode == 0, done.stdout + done.stderr
-        settle(load)
-    assert load.failures == [], describe(load)
+        load.settle()
+    assert load.failures == [], describe(load.results)
     assert client.ask("GET", "/healthz", 200)["release"].endswith(commit[:7])
 
 
 def test_restarting_everything_at_once_loses_requests(fleet, on):
     """The control of the test above: the same load sees the loss when the switch is not used."""
-    with Load(fleet, RATE) as load:
+    with Load(fleet, 50) as load:
         for host in fleet.group("web"):
             on(host.name, "systemctl restart 'booking-web@*'")
-        settle(load, 3)
+        load.settle(3)
     assert load.failures
 
 

@@ -1,10 +1,11 @@
 """Role booking_app: where releases live, and what runs them."""
 
+import json
+
 import pytest
 
 GROUP = "web"
-
-
+HELPER = "/usr/local/sbin/booking-release"
 FOLDERS = ["/srv/booking/releases", "/srv/booking/venvs", "/srv/booking/static", "/var/lib/booking"]
 
 
@@ -47,9 +48,31 @@ def test_release_cannot_be_written_by_the_service(host):
 
 
 def test_service_is_sandboxed(host):
-    unit = host.check_output("systemctl list-units --plain --no-legend 'booking-web@*' | cut -d' ' -f1 | head -1")
-    shown = host.check_output(f"systemctl show {unit} -p NoNewPrivileges -p ProtectSystem -p PrivateTmp -p User")
-    assert set(shown.splitlines()) == {"NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateTmp=yes", "User=booking"}
+    listed = host.check_output("systemctl list-units --plain --no-legend 'booking-*@*.service' | cut -d' ' -f1")
+    assert listed
+    for unit in listed.split():
+        shown = host.check_output(f"systemctl show {unit} -p NoNewPrivileges -p ProtectSystem -p PrivateTmp -p User")
+        wanted = {"NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateTmp=yes", "User=booking"}
+        assert set(shown.splitlines()) == wanted, unit
+
+
+def test_every_process_that_the_inventory_lists_runs_with_the_activation_that_serves(host, fleet, value):
+    activation = json.loads(host.check_output(f"{HELPER} status"))["activation"]
+    mine = {group for group in ("web", "workers") if host.name in [each.name for each in fleet.group(group)]}
+    names = ["web", *(each["name"] for each in value("booking_app_processes") if mine & set(each["groups"]))]
+    units = " ".join(f"booking-{name}@{activation}.service" for name in names)
+    states = host.run(f"systemctl is-active {units}").stdout.split()
+    assert dict(zip(names, states, strict=True)) == dict.fromkeys(names, "active")
+
+
+def test_host_is_ready_for_a_release(host):
+    facts = json.loads(host.check_output(f"{HELPER} preflight"))
+    assert (facts["settings_problem"], facts["credentials_missing"]) == ("", [])
+
+
+def test_nothing_that_was_begun_is_left_half_done(host):
+    status = json.loads(host.check_output(f"{HELPER} status"))
+    assert status["lock"] is not None or status["intent"] is None
 
 
 def test_release_comes_back_at_boot(host):

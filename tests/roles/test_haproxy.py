@@ -1,5 +1,8 @@
 """Role haproxy: TLS, and only web servers that answer."""
 
+import json
+import uuid
+
 GROUP = "loadbalancers"
 
 
@@ -16,12 +19,48 @@ def test_it_listens_in_both_families(host, value):
 
 
 def test_every_web_server_is_in_rotation(host, fleet):
-    rows = host.check_output("echo 'show stat -1 4 -1' | socat - /run/haproxy/admin.sock || "
-                             "python3 -c \"import socket;s=socket.socket(socket.AF_UNIX);"
-                             "s.connect('/run/haproxy/admin.sock');s.sendall(b'show stat -1 4 -1\\n');"
-                             "print(b''.join(iter(lambda:s.recv(65536),b'')).decode())\"").splitlines()
-    states = {row.split(",")[1]: row.split(",")[17] for row in rows if row and not row.startswith("#")}
-    assert states == {each.name: "UP" for each in fleet.group("web")}
+    said = json.loads(host.check_output("booking-balancer status"))
+    assert said["servers"] == {each.name: "UP" for each in fleet.group("web")}
+    assert said["drained"] == []
+    assert not said["maintenance"]["on"]
+
+
+def test_the_deploy_account_may_run_the_helper_and_it_is_roots(host):
+    assert "(root) NOPASSWD: /usr/local/sbin/booking-balancer\n" in host.check_output("sudo -l -U deploy") + "\n"
+    modules = [f"/usr/local/lib/booking/booking_balancer/{name}.py" for name in ("cli", "runtime", "state", "traffic")]
+    for path in ["/usr/local/sbin/booking-balancer", "/var/lib/booking-balancer", *modules]:
+        found = host.file(path)
+        assert found.user == "root", path
+        assert found.mode & 0o022 == 0, path
+
+
+def test_the_helper_refuses_what_it_does_not_know(host):
+    done = host.run("runuser -u deploy -- sudo -n /usr/local/sbin/booking-balancer drain nobody")
+    assert done.rc == 2
+    assert "no web server" in json.loads(done.stdout)["error"]["what"]
+
+
+def test_requests_are_logged_as_json_without_what_a_log_should_not_hold(host, value):
+    mark = uuid.uuid4().hex
+    host.check_output(
+        f"curl -sk -o /dev/null -H 'Host: {value('loadbalancer_domain')}' -H 'Authorization: Bearer secret-{mark}' "
+        f"'https://127.0.0.1:{value('haproxy_https_port')}/seen-{mark}?token=hidden-{mark}'"
+    )
+    journal = "journalctl --quiet --no-pager --output cat --unit haproxy --since -1min"
+    host.check_output(f"timeout 10 sh -c 'until {journal} | grep -q seen-{mark}; do sleep 0.1; done'")
+    lines = [line for line in host.check_output(journal).splitlines() if mark in line]
+    assert len(lines) == 1
+    entry = json.loads(lines[0])
+    assert (entry["path"], entry["method"], entry["status"]) == (f"/seen-{mark}", "GET", 404)
+    assert entry["release"]
+    assert entry["request_id"]
+    assert entry["response_ms"] >= 0
+    assert "hidden" not in lines[0]
+    assert "secret" not in lines[0]
+
+
+def test_no_request_is_left_out_of_the_log_however_many_there_are(host):
+    assert host.check_output("systemctl show --property LogRateLimitIntervalUSec --value haproxy") == "0"
 
 
 def test_http_is_redirected(host, value):

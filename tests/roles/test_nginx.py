@@ -1,5 +1,7 @@
 """Role nginx: the web server in front of the application."""
 
+from deploy.release.verify import tag
+
 GROUP = "web"
 
 
@@ -26,3 +28,13 @@ def test_application_answers_behind_it(host, value):
 
 def test_version_is_not_told(host, value):
     assert "nginx/" not in host.check_output(f"curl -sI http://127.0.0.1:{value('nginx_port')}/")
+
+
+def test_answers_tell_which_host_gave_them_and_no_name(host, value):
+    for path in ("/readyz", "/nothing"):
+        answer = host.check_output(
+            f"curl -s -D - -o /dev/null -H 'Host: {value('loadbalancer_domain')}' -H 'X-Forwarded-Proto: https' "
+            f"http://127.0.0.1:{value('nginx_port')}{path}"
+        )
+        assert f"X-Served-By: {tag(host.name)}" in answer.splitlines(), path
+        assert host.name not in answer, path

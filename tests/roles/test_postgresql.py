@@ -20,6 +20,13 @@ def test_service_owns_its_database_and_has_no_privilege(host, value):
     assert rights == "f|f|f"
 
 
+def test_service_sees_open_transactions_and_sets_when_a_lock_is_looked_into(host, value):
+    """What preflight tells of long transactions, and what lets a short migration pass an autovacuum."""
+    user = value("postgresql_user")
+    assert sql(host, f"SELECT pg_has_role('{user}', 'pg_read_all_stats', 'USAGE'), "
+                     f"has_parameter_privilege('{user}', 'deadlock_timeout', 'SET')") == "t|t"
+
+
 def test_passwords_are_kept_as_scram(host, value):
     kept = sql(host, f"SELECT left(rolpassword, 13) FROM pg_authid WHERE rolname='{value('postgresql_user')}'")
     assert kept == "SCRAM-SHA-256"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import subprocess
 import sys
 import tarfile
@@ -13,91 +12,17 @@ import pytest
 import zstandard
 
 from deploy.errors import Exit, NexusError
-from deploy.release import artefact, source
-from deploy.release.settings import Settings
+from deploy.release import source
+from deploy.release.dependencies import key
 
-from .fleet import SETTINGS
-
-VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-# a stand-in for Django inside the application: what the build asks of it, and nothing else
-APPLICATION = {
-    "requirements.txt": "",
-    "config/settings.py": "",
-    "config/__init__.py": "",
-    "tool.sh": "#!/bin/sh\n",
-    "django/__init__.py": "def setup(): pass\n",
-    "django/core/__init__.py": "",
-    "django/core/management.py": (
-        "import os, pathlib\n"
-        "def call_command(name, **options):\n"
-        "    assert os.environ['BOOKING_BUILD'] == '1'\n"
-        "    assert os.environ['DJANGO_SETTINGS_MODULE'] == 'config.settings'\n"
-        "    root = pathlib.Path(os.environ['BOOKING_STATIC_ROOT']); root.mkdir()\n"
-        "    (root / 'staticfiles.json').write_text('{\"paths\": {}}')\n"
-    ),
-    "django/db/__init__.py": "",
-    "django/db/migrations/__init__.py": "",
-    "django/db/migrations/loader.py": (
-        "class MigrationLoader:\n"
-        "    def __init__(self, connection):\n"
-        "        self.disk_migrations = {('shop', '0002_more'): 0, ('shop', '0001_initial'): 0}\n"
-    ),
-}
-
-
-def git(repository: Path, *words: str, date: str = "2026-11-20T10:15:00Z") -> str:
-    """Run git as somebody, at a fixed time."""
-    identity = {
-        "GIT_AUTHOR_NAME": "a",
-        "GIT_AUTHOR_EMAIL": "a@b",
-        "GIT_COMMITTER_NAME": "a",
-        "GIT_COMMITTER_EMAIL": "a@b",
-    }
-    done = subprocess.run(
-        ["git", "-C", str(repository), *words],
-        env=identity | {"GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date, "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
+from . import application
+from .application import DROP, SINCE, build, commit, fails, git, settings, sums
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A repository with one commit."""
-    root = tmp_path / "repository"
-    for name, text in APPLICATION.items():
-        (root / "app" / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / "app" / name).write_text(text)
-    (root / "app/tool.sh").chmod(0o755)
-    git(tmp_path, "init", "-q", "-b", "main", str(root))
-    git(root, "add", "-A")
-    git(root, "commit", "-q", "-m", "one")
-    return root
-
-
-def settings(python: str = sys.executable, version: str = VERSION) -> Settings:
-    """Settings whose hosts have this very Python, so that the test needs no other."""
-    return dataclasses.replace(SETTINGS, python=python, python_version=version)
-
-
-def build(repository: Path, out: Path, python: str = sys.executable, version: str = VERSION) -> artefact.Artefact:
-    """Build HEAD."""
-    out.mkdir(exist_ok=True)
-    return artefact.build(repository, source.resolve(repository, "HEAD"), settings(python, version), out)
-
-
-def sums(built: artefact.Artefact) -> dict[str, str]:
-    """sha256 of each part."""
-    return {name: part.sha256 for name, part in built.parts.items()}
-
-
-def fails(repository: Path, out: Path, **options: str) -> NexusError:
-    """The error that a build ends with."""
-    with pytest.raises(NexusError) as caught:
-        build(repository, out, **options)
-    return caught.value
+    return application.repository(tmp_path)
 
 
 def test_two_builds_of_a_commit_in_two_folders_are_the_same_bytes(repository: Path, tmp_path: Path) -> None:
@@ -117,7 +42,9 @@ def test_the_manifest_tells_commit_parts_and_migrations(repository: Path, tmp_pa
     sha = git(repository, "rev-parse", "HEAD")
     assert built.release == built.manifest["id"] == f"20261120T101500Z-{sha[:7]}"
     assert built.manifest["commit"] == sha
-    assert built.manifest["migrations"] == ["shop.0001_initial", "shop.0002_more"]
+    assert (built.manifest["author"], built.manifest["subject"]) == ("a", "one")
+    expand = {"class": "expand", "since": ""}
+    assert built.manifest["migrations"] == {"shop.0001_initial": expand, "shop.0002_more": expand}
     assert set(built.manifest["parts"]) == {"code", "static", "venv"}
 
 
@@ -130,7 +57,14 @@ def test_code_is_compiled_for_the_place_where_it_will_lie(repository: Path, tmp_
         compiled = next(name for name in members if name.startswith("config/__pycache__/settings"))
         extracted = tar.extractfile(compiled)
         assert extracted is not None
-        assert f"/srv/booking/releases/{built.release}/config/settings.py".encode() in extracted.read()
+        contents = extracted.read()
+    assert f"/srv/booking/releases/{built.release}/config/settings.py".encode() in contents
+    assert contents[4:8] == bytes([1, 0, 0, 0]), "it is trusted without a look at the source (PEP 552)"
+    modules = {name for name in members if name.endswith(".py")}
+    tag = f"cpython-{sys.version_info.major}{sys.version_info.minor}"
+    for module in modules:
+        folder, _, name = module.rpartition("/")
+        assert f"{folder}/__pycache__/{name.removesuffix('.py')}.{tag}.pyc".lstrip("/") in members, module
     assert {(member.uid, member.gid, member.mtime) for member in members.values()} == {(0, 0, 0)}
     assert members["tool.sh"].mode == 0o755
     assert members["requirements.txt"].mode == 0o644
@@ -144,12 +78,17 @@ def test_a_second_build_takes_what_the_first_left(repository: Path, tmp_path: Pa
     assert not list((tmp_path / "out/work").iterdir())
 
 
-def test_a_damaged_part_is_built_again(repository: Path, tmp_path: Path) -> None:
-    first = build(repository, tmp_path / "out")
-    for part in ("code", "venv"):
-        path = first.parts[part].path
-        path.write_bytes(path.read_bytes()[:-3])
-        assert sums(build(repository, tmp_path / "out")) == sums(first), part
+def test_code_that_does_not_import_fails_the_build_with_its_last_lines(repository: Path, tmp_path: Path) -> None:
+    commit(repository, {"shop/migrations/0003_drop.py": "import no_such_module\n"})
+    error = fails(repository, tmp_path / "out")
+    assert error.code == Exit.UNCHANGED
+    assert "collecting static files failed (exit code 1)" in error.what
+    assert error.what.endswith("ModuleNotFoundError: No module named 'no_such_module'")
+
+
+def test_an_authors_name_and_a_subject_reach_no_terminal_with_control_characters(repository: Path) -> None:
+    commit(repository, {"config/__init__.py": "\n"}, message="\x1b[31mred\x1b[0m and ₤\n\nbody")
+    assert source.resolve(repository, "HEAD").subject == "[31mred[0m and ₤"
 
 
 def test_changes_that_are_not_committed_are_not_in_the_release(repository: Path, tmp_path: Path) -> None:
@@ -222,10 +161,36 @@ def test_code_that_does_not_compile_is_refused_with_its_error(repository: Path, 
 def test_new_dependencies_get_a_key_of_their_own() -> None:
     one = settings(version="3.13")
     keys = {
-        artefact.venv_key(b"a", one),
-        artefact.venv_key(b"b", one),
-        artefact.venv_key(b"a", settings(version="3.14")),
-        artefact.venv_key(b"a", dataclasses.replace(one, platform="aarch64-manylinux_2_28")),
+        key(b"a", one, 1),
+        key(b"b", one, 1),
+        key(b"a", one, 2),
+        key(b"a", settings(version="3.14"), 1),
+        key(b"a", dataclasses.replace(one, platform="aarch64-manylinux_2_28"), 1),
     }
-    assert len(keys) == 4
-    assert all(len(key) == 16 for key in keys)
+    assert len(keys) == 5
+    assert all(len(name) == 16 for name in keys)
+
+
+def test_a_migration_that_takes_away_and_does_not_say_so_fails_the_build(repository: Path, tmp_path: Path) -> None:
+    commit(repository, {"shop/migrations/0003_drop.py": DROP.format(declares="")})
+    error = fails(repository, tmp_path / "out")
+    assert error.code == Exit.UNCHANGED
+    assert "shop.0003_drop: RemoveField (Remove field name from product) drops a column" in error.what
+    assert 'write CONTRACT_SINCE = "ID"' in error.what
+    assert "shop/migrations/0003_drop.py, beside the imports" in error.what
+    assert "docs/runbooks/expand-contract.md" in error.mend
+    assert not list((tmp_path / "out").glob("artefacts/*"))
+
+
+def test_a_migration_that_says_what_it_takes_away_is_in_the_manifest(repository: Path, tmp_path: Path) -> None:
+    """The control of the one before: the declaration is all that it lacked."""
+    commit(repository, {"shop/migrations/0003_drop.py": DROP.format(declares=f"CONTRACT_SINCE = '{SINCE}'")})
+    built = build(repository, tmp_path / "out")
+    assert built.manifest["migrations"]["shop.0003_drop"] == {"class": "contract", "since": SINCE}
+
+
+def test_a_contraction_cannot_name_the_release_that_brings_it(repository: Path, tmp_path: Path) -> None:
+    for since in ("20261120T101500Z-0000001", "20270101T000000Z-0000001"):
+        commit(repository, {"shop/migrations/0003_drop.py": DROP.format(declares=f"CONTRACT_SINCE = '{since}'")})
+        error = fails(repository, tmp_path / "out")
+        assert f"shop.0003_drop: CONTRACT_SINCE {since} is not earlier than this release" in error.what

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.release import commands
 
-from .conftest import NEW, OLD, Host
+from .machine import NEW, OLD, Host
 
 SUDO = ("sudo", "-n", "/usr/local/sbin/booking-release")
 
@@ -19,6 +19,10 @@ SUDO = ("sudo", "-n", "/usr/local/sbin/booking-release")
         (commands.status(), ("status",)),
         (commands.lock({"user": "ann"}), ("lock", '{"user": "ann"}')),
         (commands.lock({"user": "ann"}, 4), ("lock", "--replace", "4", '{"user": "ann"}')),
+        (commands.beat(4), ("beat", "--token", "4")),
+        (commands.renew(4), ("renew", "--token", "4")),
+        (commands.preflight(), ("preflight",)),
+        (commands.database(NEW), ("database", NEW)),
         (commands.unlock(4), ("unlock", "--token", "4")),
         (
             commands.stage(NEW, ["venv", "code"], 4),
@@ -27,8 +31,16 @@ SUDO = ("sudo", "-n", "/usr/local/sbin/booking-release")
         (commands.migrate(NEW, 4), ("migrate", "--token", "4", NEW)),
         (commands.start(NEW, 4), ("start", "--token", "4", NEW)),
         (commands.swap(f"{NEW}.2", 4), ("swap", "--token", "4", f"{NEW}.2")),
-        (commands.stop_others(4), ("stop-others", "--token", "4")),
+        (commands.start(NEW, 4, f"{NEW}.2"), ("start", "--token", "4", "--reuse", f"{NEW}.2", NEW)),
+        (commands.retire(4), ("retire", "--token", "4")),
+        (
+            commands.retire(4, f"{OLD}.1", 900),
+            ("retire", "--token", "4", "--warm", f"{OLD}.1", "--seconds", "900"),
+        ),
+        (commands.stop(f"{NEW}.2", 4), ("stop", "--token", "4", f"{NEW}.2")),
         (commands.clear(4), ("clear", "--token", "4")),
+        (commands.clear(4, wait=False), ("clear", "--token", "4", "--no-wait")),
+        (commands.retire(4, wait=False), ("retire", "--token", "4", "--no-wait")),
         (commands.record(4), ("record", "--token", "4")),
         (commands.remove([OLD, NEW], 4), ("remove", "--token", "4", OLD, NEW)),
     ],
@@ -38,7 +50,7 @@ def test_every_command_is_one_call_of_the_helper_that_it_understands(
     command: commands.Command, words: tuple[str, ...], host: Host
 ) -> None:
     assert command == SUDO + words
-    host.modules["cli"].parser().parse_args(words)
+    host.modules["cli"].parser(words).parse_args(words)
 
 
 def test_a_remote_shell_sees_every_word_as_it_is() -> None:

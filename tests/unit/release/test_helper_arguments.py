@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .conftest import NEW, OLD, Host, Release
+from .machine import NEW, OLD, Host, Release
 
 BAD_IDS = [
     "", ".", "..", "../../etc", "current", "/srv/booking/releases", f"{OLD}/..", f"{OLD}\n", f" {OLD}",
@@ -24,7 +24,7 @@ def test_what_is_not_an_id_is_refused_before_anything_happens(host: Host, act: s
     assert host.log() == []
 
 
-@pytest.mark.parametrize("act", ["swap", "stop"])
+@pytest.mark.parametrize("act", ["swap", "stop", "cool"])
 def test_what_is_not_an_activation_is_refused(host: Host, act: str) -> None:
     for bad in (
         OLD,
@@ -36,7 +36,14 @@ def test_what_is_not_an_activation_is_refused(host: Host, act: str) -> None:
         f"{OLD}.-1",
         f"{OLD}.1\n",
     ):
-        assert host.act(act, bad)[0] == 2, bad
+        code = host.call(act, bad)[0] if act == "cool" else host.act(act, bad)[0]
+        assert code == 2, bad
+    assert host.log() == []
+
+
+@pytest.mark.parametrize("seconds", ["", "-1", "x", "1.5", "86401", "\u0661", "1e3"])
+def test_what_is_no_number_of_seconds_is_refused(host: Host, seconds: str) -> None:
+    assert host.act("retire", "--warm", f"{OLD}.1", "--seconds", seconds)[0] == 2
     assert host.log() == []
 
 
@@ -55,38 +62,14 @@ def test_an_unknown_part_is_refused(host: Host, new: Release) -> None:
 
 
 @pytest.mark.parametrize(
-    "act", ["stage", "migrate", "start", "swap", "stop", "stop-others", "clear", "record", "remove"]
+    "act", ["stage", "migrate", "start", "swap", "stop", "retire", "clear", "record", "remove", "beat", "renew"]
 )
 def test_whatever_changes_something_needs_the_lock(host: Host, act: str) -> None:
-    argument = {"swap": [f"{OLD}.1"], "stop": [f"{OLD}.1"], "stop-others": [], "clear": [], "record": []}
-    code, answer = host.call(act, "--token", "1", *argument.get(act, [OLD]))
+    arguments = [OLD] if act in ("stage", "migrate", "start", "remove") else []
+    arguments = [f"{OLD}.1"] if act in ("swap", "stop") else arguments
+    code, answer = host.call(act, "--token", "1", *arguments)
     assert code == 13
     assert "not held" in answer["error"]["what"]
-
-
-def test_the_lock_is_taken_once_and_names_its_owner(host: Host) -> None:
-    first = host.call("lock", json.dumps({"user": "ann"}))[1]
-    second = host.call("lock", json.dumps({"user": "ben"}))[1]
-    assert first == {"token": 1}
-    assert second["held"]["owner"] == {"user": "ann"}
-
-
-def test_an_owner_who_lost_the_lock_can_do_nothing_any_more(host: Host) -> None:
-    host.call("lock", json.dumps({"user": "ann"}))
-    assert host.call("lock", "--replace", "1", json.dumps({"user": "ben"}))[1] == {"token": 2}
-    code, answer = host.call("clear", "--token", "1")
-    assert code == 13
-    assert "ben" in answer["error"]["what"]
-    assert host.call("unlock", "--token", "1")[1] == {"released": False}
-    assert host.call("clear", "--token", "2")[0] == 0
-
-
-def test_only_the_lock_that_was_seen_is_replaced(host: Host) -> None:
-    for user, token in (("ann", 1), ("ben", 2)):
-        host.call("lock", json.dumps({"user": user}))
-        host.call("unlock", "--token", str(token))
-    host.call("lock", json.dumps({"user": "cem"}))
-    assert host.call("lock", "--replace", "1", json.dumps({"user": "ann"}))[1]["held"]["owner"] == {"user": "cem"}
 
 
 @pytest.mark.parametrize("owner", ["", "x", "[]", "7", "null"])
@@ -114,3 +97,12 @@ def test_a_host_that_was_never_converged_says_so(host: Host, old: Release) -> No
     code, answer = host.act("start", OLD)
     assert code == 1
     assert "never converged" in answer["error"]["what"]
+
+
+def test_a_host_that_was_converged_by_an_older_version_says_so(host: Host, old: Release) -> None:
+    old.stage(host)
+    (host.root / "etc/booking/helper.json").write_text('{"probe_host": "booking.example"}')
+    code, answer = host.act("start", OLD)
+    assert code == 1
+    assert "lacks web_port" in answer["error"]["what"]
+    assert "converge" in answer["error"]["what"]

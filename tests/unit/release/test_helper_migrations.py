@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import NEW, Host, Release
+from .machine import NEW, Host, Release
 
 # booking-manage: answers what is applied, and fails with a message as often as the file `left` says
 MANAGE = """#!/bin/sh
 echo "$@" >> {root}/manage.log
-if [ "$3" = --applied ]; then
+if [ "$3" = --database ]; then
     [ -e {root}/down ] && {{ echo "connection refused" >&2; exit 1; }}
-    cat {root}/applied
+    printf '{{"applied": %s, "connections": 3}}' "$(cat {root}/applied)"
     exit 0
 fi
 left=$(cat {root}/left)
@@ -31,6 +31,7 @@ def database(host: Host, new: Release, monkeypatch: pytest.MonkeyPatch) -> Host:
     (host.root / "bin/booking-manage").write_text(MANAGE.format(root=host.root))
     (host.root / "bin/booking-manage").chmod(0o755)
     monkeypatch.setattr(host.modules["migrations"], "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(host.modules["migrations"], "PATIENCE_SECONDS", 0.2)
     return host
 
 
@@ -52,6 +53,7 @@ def test_nothing_is_run_when_nothing_is_new(database: Host) -> None:
 
 def test_a_lock_in_the_way_is_tried_again(database: Host) -> None:
     (database.root / "left").write_text("3")
+    database.modules["migrations"].PATIENCE_SECONDS = 30
     assert database.act("migrate", NEW)[0] == 0
     assert runs(database) == 4
 
@@ -61,7 +63,7 @@ def test_a_lock_that_stays_fails_in_the_end(database: Host) -> None:
     code, answer = database.act("migrate", NEW)
     assert code == 1
     assert answer["error"]["journal"] == ["canceling statement due to lock timeout"]
-    assert runs(database) == 5
+    assert runs(database) > 1
 
 
 def test_any_other_failure_is_not_tried_again(database: Host) -> None:
@@ -84,3 +86,19 @@ def test_a_release_that_is_not_here_cannot_be_migrated_to(host: Host) -> None:
     code, answer = host.act("migrate", NEW)
     assert code == 1
     assert "not on this host" in answer["error"]["what"]
+
+
+def test_what_the_database_says_of_itself_is_passed_on(database: Host) -> None:
+    assert database.call("database", NEW) == (0, {"applied": [], "connections": 3})
+
+
+def test_a_lock_that_was_lost_while_waiting_ends_the_attempts(database: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    (database.root / "left").write_text("99")
+    migrations = database.modules["migrations"]
+
+    def taken(_: float) -> None:
+        database.call("lock", "--replace", str(database.token), '{"user": "later"}')
+
+    monkeypatch.setattr(migrations.time, "sleep", taken)
+    assert database.act("migrate", NEW)[0] == 13
+    assert runs(database) == 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import zstandard
 
 from deploy.release.packing import pack
 
-from .conftest import NEW, OLD, VENV, Host, Release
+from .machine import NEW, OLD, VENV, Host, Release
 
 
 def leftovers(host: Host) -> list[Path]:
@@ -134,6 +136,11 @@ def test_static_files_named_outside_their_folder_are_refused(host: Host, tmp_pat
         {"parts": {}},
         {"parts": {"venv": {}, "code": {}, "static": {}}},
         {"python": None},
+        {"migrations": ["shop.0001_initial"]},
+        {"migrations": {"shop.0001_initial": "expand"}},
+        {"migrations": {"shop.0001_initial": {"class": "other", "since": ""}}},
+        {"migrations": {"shop.0001_initial": {"class": "expand", "since": OLD}}},
+        {"migrations": {"shop.0001_initial": {"class": "contract", "since": ""}}},
     ],
 )
 def test_a_malformed_manifest_is_refused(host: Host, new: Release, change: dict[str, Any]) -> None:
@@ -181,3 +188,56 @@ def test_the_current_release_is_never_removed(host: Host, old: Release) -> None:
     host.layout.current.symlink_to(f"releases/{OLD}")
     assert host.act("remove", OLD) == (0, {"removed": []})
     assert (host.layout.releases / OLD).is_dir()
+
+
+def test_the_state_tells_each_releases_migrations_with_their_class(host: Host, old: Release, new: Release) -> None:
+    new.manifest["migrations"]["shop.0002_drop"] = {"class": "contract", "since": OLD}
+    old.stage(host)
+    assert new.stage(host)[0] == 0
+    expand = {"class": "expand", "since": ""}
+    assert host.status()["migrations"] == {
+        OLD: {"shop.0001_initial": expand},
+        NEW: {"shop.0001_initial": expand, "shop.0002_drop": {"class": "contract", "since": OLD}},
+    }
+
+
+def test_what_is_staged_gets_its_name_only_while_the_lock_is_held(
+    host: Host, new: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = importlib.import_module("booking_release.store")
+    unpack = store.unpack
+
+    def taken_in_between(archive: Path, target: Path) -> None:
+        unpack(archive, target)
+        host.call("lock", "--replace", str(host.token), json.dumps({"user": "later"}))
+
+    monkeypatch.setattr(store, "unpack", taken_in_between)
+    code, answer = new.stage(host)
+    assert code == 13
+    assert "later" in answer["error"]["what"]
+    assert host.status()["releases"] == []
+
+
+def test_what_is_deleted_loses_its_name_first(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a run that was killed in between would leave half of it under the name of the whole."""
+    store = importlib.import_module("booking_release.store")
+    whole = host.layout.incoming / "x"
+    whole.mkdir()
+    seen = []
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: seen.append((path.name, whole.exists())))
+    store.sweep(whole)
+    assert seen[-1] == (".x.doomed", False)
+
+
+def test_nothing_is_removed_once_the_lock_is_lost(host: Host, old: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    old.stage(host)
+    store = importlib.import_module("booking_release.store")
+    sweep = store.sweep
+
+    def taken_in_between(path: Path) -> None:
+        sweep(path)
+        host.call("lock", "--replace", str(host.token), json.dumps({"user": "later"}))
+
+    monkeypatch.setattr(store, "sweep", taken_in_between)
+    assert host.act("remove", OLD)[0] == 13
+    assert host.status()["releases"] == [OLD]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from deploy.release import ledger
@@ -81,3 +84,52 @@ def test_entries_of_a_later_version_are_read() -> None:
 def test_the_last_good_releases_are_kept_and_failed_ones_do_not_count() -> None:
     assert ledger.keep(entries("A B C! D! -A"), 2) == {"A", "B"}
     assert ledger.keep(entries("A B A B A C"), 2) == {"A", "C"}
+
+
+def line(identity: str, outcome: str, finished: str) -> dict[str, Any]:
+    """A line of a ledger."""
+    time = "2026-01-01T00:00:00Z"
+    return Entry(identity, "deploy", "A", outcome, time, finished, "ann").as_json()
+
+
+def test_a_run_that_only_began_on_one_host_has_ended_if_another_knows_how_whatever_their_clocks_say() -> None:
+    begun, good = line("1", ledger.BEGUN, "2026-01-01T00:09:00Z"), line("1", ledger.GOOD, "2026-01-01T00:00:01Z")
+    for hosts in ([[begun], [begun, good]], [[begun, good], [begun]]):
+        assert [entry.outcome for entry in ledger.merge(hosts)] == [ledger.GOOD]
+
+
+def test_only_the_last_run_can_be_one_that_was_killed() -> None:
+    killed = replace(entries("A")[0], outcome=ledger.BEGUN)
+    later = entries("A B")[1]
+    assert ledger.unfinished([killed]) == killed
+    assert ledger.unfinished([killed, later]) is None
+    assert ledger.unfinished([later]) is None
+    assert ledger.unfinished([]) is None
+
+
+def test_a_killed_or_undone_run_changes_neither_the_way_back_nor_what_is_kept() -> None:
+    begun = replace(entries("A B C")[2], outcome=ledger.BEGUN)
+    undone = replace(begun, outcome=ledger.UNDONE)
+    for last in (begun, undone):
+        known = [*entries("A B"), last]
+        assert ledger.last_good(known) == "B"
+        assert ledger.rollback_target(known, ["B"], ALL) == "A"
+        assert ledger.keep(known, 5) == {"A", "B"}
+
+
+def test_a_failed_restart_makes_no_release_a_bad_one() -> None:
+    known = entries("A B")
+    restart = replace(known[0], id="r", action="restart", outcome=ledger.FAILED, started="2026-01-01T00:00:00.5Z")
+    assert ledger.rollback_target([known[0], restart, known[1]], ["B"], ALL) == "A"
+
+
+def test_a_new_entry_is_later_than_all_others_even_if_another_machines_clock_was_ahead() -> None:
+    ahead = replace(entries("A")[0], started="2999-01-01T00:00:00.000000Z")
+    assert ledger.now([ahead]) == "2999-01-01T00:00:00.000001Z"
+    assert ledger.now() < ahead.started
+
+
+def test_what_is_known_of_a_release_is_taken_from_its_last_entry_that_tells() -> None:
+    told = replace(entries("A")[0], commit="c" * 40, author="Ann")
+    assert ledger.about("A", [told, entries("A A")[1]])["author"] == "Ann"
+    assert ledger.about("B", [told]) == {}

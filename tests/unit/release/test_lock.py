@@ -50,3 +50,11 @@ def test_the_description_says_who_where_and_since_when() -> None:
     text = lock.describe({"token": 1, "owner": owner})
     assert str(os.getpid()) in text
     assert owner["since"] in text
+    assert "last heard of 7 s ago" in lock.describe({"token": 1, "owner": owner, "age_seconds": 7.2})
+
+
+def test_what_mends_a_held_lock_is_to_wait_or_to_free_it_by_its_token() -> None:
+    text = lock.mend("192.0.2.1", {"token": 7, "owner": {}, "lease_seconds": 60.0})
+    assert "--wait" in text
+    assert "60 s after" in text
+    assert text.endswith("sudo /usr/local/sbin/booking-release unlock --token 7")

@@ -11,7 +11,7 @@ import pytest
 from deploy.errors import NexusError
 from deploy.inventory import Host
 from deploy.release import settings
-from deploy.release.remote import HostError, Remote, UnreachableError
+from deploy.release.remote import FencedError, HostError, Remote, UnreachableError
 from deploy.release.settings import Target
 
 from .fleet import SETTINGS
@@ -64,6 +64,14 @@ def test_a_failure_keeps_the_unit_and_its_journal() -> None:
     with pytest.raises(HostError) as caught:
         REMOTE._answer(1, '{"error": {"what": "dead", "unit": "u", "journal": ["a", "b"]}}', "")
     assert (caught.value.what, caught.value.unit, caught.value.journal) == ("dead", "u", ("a", "b"))
+
+
+def test_a_refused_token_is_told_apart_from_a_failure() -> None:
+    with pytest.raises(FencedError):
+        REMOTE._answer(13, '{"error": {"what": "it belongs to another", "unit": "", "journal": []}}', "")
+    with pytest.raises(HostError) as caught:
+        REMOTE._answer(1, '{"error": {"what": "dead", "unit": "", "journal": []}}', "")
+    assert not isinstance(caught.value, FencedError)
 
 
 def test_an_answer_that_is_none_shows_what_came_instead() -> None:

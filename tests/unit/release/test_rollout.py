@@ -5,54 +5,78 @@ from __future__ import annotations
 import pytest
 
 from deploy.errors import Exit
-from deploy.release import engine, lock
+from deploy.release import conduct, engine, lock
+from deploy.release.remote import HostError, UnreachableError
+from deploy.release.state import release_of
 from deploy.release.verify import VerifyError
 
-from .conftest import HOSTS, NEW, OLD
-from .fleet import FakeHost, breaks, failed, lost, serves
+from .conftest import HOSTS
+from .fleet import GOOD, FakeEdge, FakeHost, breaks, failed, lost, serves, well
+from .machine import NEW, OLD
 
 
 def test_the_first_release_ever_is_deployed(fleet: dict[str, FakeHost]) -> None:
     engine.deploy("test", OLD)
     assert serves(fleet) == {OLD}
-    assert [entry["outcome"] for entry in fleet["web3"].ledger] == ["good"]
+    assert [entry["outcome"] for entry in fleet["web3"].ledger] == ["begun", "good"]
 
 
 def test_a_second_release_replaces_the_first(fleet: dict[str, FakeHost]) -> None:
     engine.deploy("test", OLD)
     summary = engine.deploy("test", NEW)
     assert serves(fleet) == {NEW}
-    assert f"{NEW} serves 3 host(s), after {OLD}" in summary
+    assert (summary.release, summary.hosts, summary.changed) == (NEW, list(HOSTS), True)
+    assert summary.previous == dict.fromkeys(HOSTS, OLD)
+    assert summary.measured == GOOD.as_json()
+    assert fleet["web1"].warm_for == {f"{OLD}.1": 900}, "the release before stays warm"
 
 
 def test_deploying_what_serves_already_does_nothing(fleet: dict[str, FakeHost]) -> None:
     engine.deploy("test", OLD)
     acts = {host.name: list(host.acts) for host in fleet.values()}
-    assert "nothing to do" in engine.deploy("test", OLD)
+    assert not engine.deploy("test", OLD).changed
     assert {host.name: host.acts for host in fleet.values()} == acts
 
 
+INITIAL = {"class": "expand", "since": ""}
+MORE = {NEW: {"shop.0002_more": {"class": "expand", "since": ""}}}
+# acts of a deploy, and how often each goes well before: `record` writes down what begins, and then how it ended
+ACTS = [("record", 0), ("stage", 0), ("migrate", 0), ("start", 0), ("swap", 0), ("retire", 0), ("record", 1)]
+NOT_SWITCHED = ACTS[:4]
+
+
 @pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize("act", ["stage", "migrate", "start", "swap", "stop-others", "record"])
-def test_one_host_fails_and_none_switches(fleet: dict[str, FakeHost], host: str, act: str) -> None:
+@pytest.mark.parametrize("act", ACTS)
+def test_one_host_fails_and_none_switches(fleet: dict[str, FakeHost], host: str, act: tuple[str, int]) -> None:
     """ansistrano 333, capistrano 1498: one host fails, the others switch."""
     engine.deploy("test", OLD)
-    FakeHost.faults = breaks(host, act)
-    if act == "migrate" and host != "web1":
+    FakeHost.migrations = MORE
+    FakeHost.faults = breaks(host, act[0], skip=act[1])
+    if act[0] == "migrate" and host != "web1":
         return  # the migration runs on the first host alone
     error = failed(engine.deploy, "test", NEW)
     assert serves(fleet) == {OLD}
-    assert error.code == (Exit.UNCHANGED if act in ("stage", "migrate", "start") else Exit.ROLLED_BACK)
+    assert error.code == (Exit.UNCHANGED if act in NOT_SWITCHED else Exit.ROLLED_BACK)
     assert host in error.what
     assert "Boom" in error.what, "the last lines of the journal are told"
     assert "fab deploy --env test" in error.mend
 
 
-@pytest.mark.parametrize("act", ["stage", "migrate", "start", "swap", "stop-others", "record"])
-def test_a_failed_first_release_leaves_a_fleet_without_one(fleet: dict[str, FakeHost], act: str) -> None:
-    FakeHost.faults = breaks("web1", act)
+@pytest.mark.parametrize("act", ACTS)
+def test_a_failed_first_release_leaves_a_fleet_without_one(fleet: dict[str, FakeHost], act: tuple[str, int]) -> None:
+    FakeHost.faults = breaks("web1", act[0], skip=act[1])
     failed(engine.deploy, "test", OLD)
     assert serves(fleet) == {None}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_failure_puts_worker_processes_back_as_well(mixed: dict[str, FakeHost], act: tuple[str, int]) -> None:
+    engine.deploy("test", OLD)
+    FakeHost.migrations = MORE
+    FakeHost.faults = breaks("web1", act[0], skip=act[1])
+    failed(engine.deploy, "test", NEW)
+    assert serves(mixed) == {OLD}
+    assert {release_of(mixed[name].works[0]) for name in ("web2", "jobs1")} == {OLD}
 
 
 def test_a_release_that_the_balancer_does_not_show_goes_back(fleet: dict[str, FakeHost]) -> None:
@@ -71,7 +95,7 @@ def test_an_automatic_rollback_is_no_success(fleet: dict[str, FakeHost]) -> None
     assert fleet["web1"].ledger[-1]["outcome"] == "failed"
 
 
-@pytest.mark.parametrize("act", ["stage", "start", "swap", "stop-others"])
+@pytest.mark.parametrize("act", ["stage", "start", "swap", "retire"])
 def test_an_interrupted_run_puts_every_host_back(fleet: dict[str, FakeHost], act: str) -> None:
     engine.deploy("test", OLD)
     FakeHost.faults = breaks("web2", act, KeyboardInterrupt())
@@ -84,7 +108,7 @@ def test_a_host_that_cannot_be_put_back_needs_a_person_and_does_not_hold_up_the_
     fleet: dict[str, FakeHost],
 ) -> None:
     engine.deploy("test", OLD)
-    swap, stop = breaks("web2", "swap"), breaks("web2", "stop-others")
+    swap, stop = breaks("web2", "swap"), breaks("web2", "retire")
 
     def both(host: str, act: str) -> None:
         swap(host, act)
@@ -95,6 +119,102 @@ def test_a_host_that_cannot_be_put_back_needs_a_person_and_does_not_hold_up_the_
     assert error.code == Exit.NEEDS_PERSON
     assert {fleet["web1"].current, fleet["web3"].current} == {OLD}
     assert "web2" in error.what
+
+
+def test_a_host_that_is_back_but_not_ready_ends_the_new_release_all_the_same(mixed: dict[str, FakeHost]) -> None:
+    """Its socket was moved and its web server then answers 503: the new release's workers have no business there."""
+    engine.deploy("test", OLD)
+    red = breaks("web2", "swap", skip=1)
+    FakeHost.faults, FakeHost.after = breaks("jobs1", "swap"), red
+    assert failed(engine.deploy, "test", NEW).code == Exit.NEEDS_PERSON
+    assert serves(mixed) == {OLD}
+    assert mixed["web2"].running == [f"{OLD}.1"]
+
+
+def test_putting_back_does_not_wait_for_what_ends(fleet: dict[str, FakeHost]) -> None:
+    engine.deploy("test", OLD)
+    FakeHost.faults = breaks("web2", "swap")
+    failed(engine.deploy, "test", NEW)
+    words = [words for words, _ in fleet["web1"].calls if words[0] == "retire"]
+    assert [one[-1] == "--no-wait" for one in words] == [False, True], "the deploy that went well waited"
+
+
+def test_an_interrupted_run_waits_for_no_answer_longer_than_it_has(fleet: dict[str, FakeHost]) -> None:
+    """Rule 9: from Ctrl-C to the end of the command are seven seconds."""
+    engine.deploy("test", OLD)
+    FakeHost.faults = breaks("web2", "swap", KeyboardInterrupt())
+    failed(engine.deploy, "test", NEW)
+    last = [(words[0], patience) for words, patience in fleet["web3"].calls[-5:]]
+    assert [act for act, _ in last] == ["renew", "status", "retire", "record", "unlock"]
+    assert max(patience for _, patience in last) <= 4
+
+
+def test_what_an_interrupted_run_could_not_wait_for_is_put_right_by_the_next(
+    fleet: dict[str, FakeHost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.deploy("test", OLD)
+    monkeypatch.setattr(conduct, "INTERRUPTED_SECONDS", -1)
+    stop = breaks("web2", "swap", KeyboardInterrupt())
+    slow = breaks("web1", "swap", UnreachableError("web1", "no answer to `swap` within 1 s"), skip=1)
+
+    def both(host: str, act: str) -> None:
+        stop(host, act)
+        slow(host, act)
+
+    FakeHost.faults = both
+    told = failed(engine.deploy, "test", NEW)
+    assert (told.code, FakeEdge.drained_hosts) == (Exit.INTERRUPTED, set())
+    assert "web1" in told.what
+    assert fleet["web1"].ledger[-1]["outcome"] == "begun"
+    well()
+    engine.restart("test")
+    assert serves(fleet) == {OLD}
+
+
+def test_a_full_disk_keeps_no_host_from_being_put_back(fleet: dict[str, FakeHost]) -> None:
+    engine.deploy("test", OLD)
+    switch, full = breaks("web3", "swap"), breaks("web1", "renew", HostError("web1", "No space left on device"))
+
+    def both(host: str, act: str) -> None:
+        switch(host, act)
+        full(host, act)
+
+    FakeHost.faults = both
+    assert failed(engine.deploy, "test", NEW).code == Exit.ROLLED_BACK
+    assert serves(fleet) == {OLD}
+    assert FakeEdge.drained_hosts == set()
+
+
+def test_what_a_failed_migration_has_applied_all_the_same_is_written_down(fleet: dict[str, FakeHost]) -> None:
+    engine.deploy("test", OLD)
+    FakeHost.applied = ["shop.0001_initial"]
+    FakeHost.migrations = {release: {"shop.0001_initial": INITIAL} for release in (OLD, NEW)}
+    FakeHost.migrations[NEW] |= MORE[NEW]
+    FakeHost.after = breaks("web1", "migrate")
+    error = failed(engine.deploy, "test", NEW)
+    assert "applied migrations stay: shop.0002_more" in error.what
+    assert fleet["web1"].ledger[-1]["migrated"] == ["shop.0002_more"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        (("web2", "start", None), "failed"),
+        (("web2", "swap", None), "failed"),
+        (("web2", "swap", HostError("web2", "No space left on device")), "interrupted"),
+        (("web2", "stage", None), "interrupted"),
+        (("web2", "retire", None), "interrupted"),
+        (("balancer", "shows", VerifyError("it shows the other")), "interrupted"),
+        (("web2", "start", ZeroDivisionError("oh")), "interrupted"),
+    ],
+)
+def test_only_what_the_release_is_to_blame_for_makes_it_one_that_failed(
+    fleet: dict[str, FakeHost], fault: tuple[str, str, Exception | None], outcome: str
+) -> None:
+    engine.deploy("test", OLD)
+    FakeHost.faults = breaks(*fault)
+    failed(engine.deploy, "test", NEW)
+    assert fleet["web1"].ledger[-1]["outcome"] == outcome
 
 
 def test_even_a_defect_of_the_engine_puts_every_host_back(fleet: dict[str, FakeHost]) -> None:
@@ -109,7 +229,7 @@ def test_a_host_that_does_not_answer_fails_before_anything_changes(fleet: dict[s
     FakeHost.faults = lost("web2")
     error = failed(engine.deploy, "test", NEW)
     assert error.code == Exit.PREFLIGHT
-    assert "web2: no connection" in error.what
+    assert "web2: no connection" in str(error)
     assert all(not host.acts for host in fleet.values())
 
 
@@ -121,19 +241,19 @@ def test_a_held_lock_is_told_and_left_alone(fleet: dict[str, FakeHost]) -> None:
         "since": "2026-01-01T00:00:00Z",
         "command": "fab deploy",
     }
-    fleet["web2"].lock = {"token": 3, "owner": owner}
+    fleet["web2"].lock = held = {"token": 3, "owner": owner, "expired": False}
     error = failed(engine.deploy, "test", NEW)
     assert error.code == Exit.LOCKED
     assert "ann on laptop (process 7) holds the lock since 2026-01-01T00:00:00Z" in error.what
     assert "unlock --token 3" in error.mend
-    assert (fleet["web1"].lock, fleet["web2"].lock) == (None, {"token": 3, "owner": owner})
+    assert (fleet["web1"].lock, fleet["web2"].lock) == (None, held)
 
 
 def test_the_lock_of_a_dead_process_of_this_machine_is_replaced(fleet: dict[str, FakeHost]) -> None:
     """bikeindex 4313, dokku 3167, kamal 1844: locks left by cancelled runs."""
     dead = lock.owner("fab deploy") | {"pid": 2**22 + 1, "started": "1"}
     for host in fleet.values():
-        host.lock = {"token": 9, "owner": dead}
+        host.lock = {"token": 9, "owner": dead, "expired": False}
     engine.deploy("test", NEW)
     assert serves(fleet) == {NEW}
 
@@ -144,12 +264,13 @@ def test_old_releases_are_pruned_and_failed_ones_never_count_as_good(fleet: dict
         engine.deploy("test", release)
     FakeHost.faults = breaks("web1", "swap")
     failed(engine.deploy, "test", "20260109T000000Z-0000009")
-    FakeHost.faults = staticmethod(lambda host, act: None)
+    well()
     engine.deploy("test", good[4])
     assert fleet["web2"].releases == good[2:]
 
 
 def test_migrations_that_stay_are_told(fleet: dict[str, FakeHost]) -> None:
+    FakeHost.migrations = MORE
     FakeHost.faults = breaks("web1", "start")
     assert "shop.0002_more" in failed(engine.deploy, "test", NEW).what
 

@@ -1,6 +1,7 @@
 """Where everything lies on a host, what names are allowed, and how a failure is told."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,12 @@ RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}")
 ACTIVATION = re.compile(rf"({RELEASE.pattern})\.([1-9][0-9]{{0,8}})")
 VENV = re.compile(r"[0-9a-f]{16}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+SETTINGS = (
+    "probe_host", "web_port", "ready_seconds", "served_seconds", "steady_seconds", "lease_seconds",
+    "web", "processes", "credentials",
+)  # fmt: skip
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk says
+BLOCK = 4096  # the room that a file takes which is written in place
 
 
 class HelperError(Exception):
@@ -61,18 +68,33 @@ class Layout:
         self.state = root / "var/lib/booking"
         self.ledger = self.state / "ledger.jsonl"
         self.lock = self.state / "lock.json"
+        self.intent = self.state / "intent.json"
+        # gone with a reboot, as are activations, and never short of disk
+        self.volatile = root / "run/booking-release"
+        self.beat = self.volatile / "beat"
+        self.spill = self.volatile / "ledger.jsonl"
+        self.etc = root / "etc/booking"
+        self.environment = self.etc / "environment"
+        self.credentials = self.etc / "credentials"
+        self.units = root / "etc/systemd/system"
 
     def socket(self, activation: str) -> Path:
         """The socket that an activation's web server listens on."""
         return self.run / f"{activation}.sock"
 
+    def mark(self, activation: str) -> Path:
+        """The file that says with which settings an activation was started."""
+        return self.volatile / f"{activation}.settings"
+
     def settings(self) -> dict[str, Any]:
-        """What the role booking_app tells the helper (/etc/booking/helper.json)."""
-        path = self.root / "etc/booking/helper.json"
+        """What the role booking_app tells the helper (/etc/booking/helper.json); all of SETTINGS is there."""
+        path = self.etc / "helper.json"
         try:
             settings: dict[str, Any] = json.loads(path.read_text())
         except FileNotFoundError:
             raise HelperError(f"{path} is missing: this host was never converged") from None
+        if missing := [name for name in SETTINGS if name not in settings]:
+            raise HelperError(f"{path} lacks {', '.join(missing)}: converge this host again")
         return settings
 
     @contextlib.contextmanager
@@ -85,8 +107,9 @@ class Layout:
     def next_number(self, name: str) -> int:
         """A number that this host never gave before under this name. Call it inside `guard`."""
         path = self.state / f"{name}.number"
-        number = int(path.read_text()) + 1 if path.exists() else 1
-        write_durably(path, f"{number}\n")
+        last = path.read_text().strip() if path.exists() else ""
+        number = int(last or 0) + 1
+        overwrite(path, str(number))
         return number
 
 
@@ -99,6 +122,34 @@ def write_durably(path: Path, text: str) -> None:
         os.fsync(handle.fileno())
     temporary.rename(path)
     sync_directory(path.parent)
+
+
+def overwrite(path: Path, text: str) -> None:
+    """Put new contents (less than BLOCK bytes) where a file's old ones lie, on disk before the answer.
+
+    The file is always as long as a block, so that a full disk stands in the way of its first writing alone. Who
+    reads meanwhile may see half of it: call it, and read the file, inside `guard`.
+    """
+    data, new = text.encode().ljust(BLOCK - 1) + b"\n", not path.exists()
+    if len(data) > BLOCK:
+        raise HelperError(f"{path.name} has no room for {len(data)} bytes", code=2)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        if os.pwrite(handle, data, 0) < BLOCK:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    if new:
+        sync_directory(path.parent)
+
+
+def write_volatile(path: Path, text: str) -> None:
+    """Replace a file below /run, readable by root alone, as a whole; a reboot takes it away."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text)
+    temporary.rename(path)
 
 
 def relink(link: Path, target: str) -> None:

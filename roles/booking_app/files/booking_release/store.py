@@ -1,17 +1,16 @@
 """Releases on disk: receive, verify, unpack, publish, remove."""
 
 import contextlib
-import hashlib
 import json
 import os
-import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
+from . import intent, lock
 from .archive import unpack
-from .layout import SHA256, VENV, HelperError, Layout
+from .layout import RELEASE, SHA256, VENV, HelperError, Layout
 
 BLOCK = 1 << 20
 LONGEST_MANIFEST = 1 << 22
@@ -32,13 +31,26 @@ def parse_manifest(line: bytes, release: str) -> dict[str, Any]:
                 raise HelperError(f"the manifest's entry for the part {name} is malformed")
         if not isinstance(manifest["python"], str):
             raise HelperError("the manifest's Python version is malformed")
-    except (ValueError, KeyError, TypeError) as error:
+        if not all(is_migration(migration) for migration in manifest["migrations"].values()):
+            raise HelperError("the manifest's migrations are malformed")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise HelperError(f"the manifest is malformed: {type(error).__name__}: {error}") from None
     return manifest
 
 
+def is_migration(text: Any) -> bool:
+    """Whether a manifest's entry says of a migration what it must: {"class": expand|contract, "since": id|""}."""
+    since = text["since"]
+    return set(text) == {"class", "since"} and (
+        (text["class"] == "expand" and since == "")
+        or (text["class"] == "contract" and RELEASE.fullmatch(since) is not None)
+    )
+
+
 def receive(stream: IO[bytes], part: dict[str, Any], path: Path) -> None:
     """Write the next part of the stream to a file; HelperError unless size and sha256 are the manifest's."""
+    import hashlib  # most acts need none, and each pays for what is imported
+
     digest, left = hashlib.sha256(), int(part["size"])
     with path.open("xb") as out:
         while left:
@@ -52,44 +64,58 @@ def receive(stream: IO[bytes], part: dict[str, Any], path: Path) -> None:
         raise HelperError(f"the part {path.name} was altered: its sha256 is {digest.hexdigest()}, not {part['sha256']}")
 
 
-def stage(layout: Layout, release: str, sent: Iterable[str], stream: IO[bytes]) -> dict[str, Any]:
+def stage(layout: Layout, release: str, sent: Iterable[str], stream: IO[bytes], token: int) -> dict[str, Any]:
     """Put a release on this host; nothing is switched.
 
     The stream is one line of JSON (the manifest), then the bytes of the parts named in `sent`, in that
     order. A release that is here already is left as it is. Static files are published at the end.
     """
     manifest = parse_manifest(stream.readline(LONGEST_MANIFEST), release)
-    final, venv = layout.releases / release, layout.venvs / manifest["venv"]
+    final = layout.releases / release
     if final.is_dir():
         publish(layout, final)
         return {"staged": False}
     if not (layout.root / f"usr/bin/python{manifest['python']}").exists():
         raise HelperError(f"the release wants Python {manifest['python']}, which this host does not have")
     box = layout.incoming / f"{release}.{os.getpid()}"
-    shutil.rmtree(box, ignore_errors=True)
-    box.mkdir(mode=0o700)
-    try:
-        for name in sent:
-            if name not in PARTS:
-                raise HelperError(f"not a part of a release: {name!r}", code=2)
-            receive(stream, manifest["parts"][name], box / name)
-        if not venv.is_dir():
-            place_venv(box, venv, manifest["python"])
-        for name in ("code", "static"):
-            if not (box / name).exists():
-                raise HelperError(f"the part {name} was not sent")
-        unpack(box / "code", box / "release")
-        unpack(box / "static", box / "release/static")
-        (box / "release/venv").symlink_to(f"../../venvs/{manifest['venv']}")
-        (box / "release/manifest.json").write_text(json.dumps(manifest))
-        published_names(box / "release")
-        settle(box / "release", final)
-    except OSError as error:
-        raise HelperError(f"{error.strerror}: {error.filename or layout.srv}") from None
-    finally:
-        shutil.rmtree(box, ignore_errors=True)
-    publish(layout, final)
+    with intent.noted(layout, "stage", release, token):
+        try:
+            prepare(layout, manifest, sent, stream, box, lambda: lock.require(layout, token))
+        except OSError as error:
+            with layout.guard():
+                lock.require(layout, token)  # whoever took it meanwhile has swept what was received
+            raise HelperError(f"{error.strerror}: {error.filename or layout.srv}") from None
+        finally:
+            sweep(box)
+        publish(layout, final)
     return {"staged": True}
+
+
+def prepare(
+    layout: Layout, manifest: dict[str, Any], sent: Iterable[str], stream: IO[bytes], box: Path,
+    allowed: Callable[[], object],
+) -> None:  # fmt: skip
+    """Receive and unpack a release in the folder `box`, then give it its name, if that is still `allowed`."""
+    sweep_incoming(layout)  # of a helper that was killed, there is nothing else to tell of what it left
+    box.mkdir(mode=0o700)
+    for name in sent:
+        if name not in PARTS:
+            raise HelperError(f"not a part of a release: {name!r}", code=2)
+        receive(stream, manifest["parts"][name], box / name)
+    venv = layout.venvs / manifest["venv"]
+    if not venv.is_dir():
+        place_venv(box, venv, manifest["python"])
+    for name in ("code", "static"):
+        if not (box / name).exists():
+            raise HelperError(f"the part {name} was not sent")
+    unpack(box / "code", box / "release")
+    unpack(box / "static", box / "release/static")
+    (box / "release/venv").symlink_to(f"../../venvs/{manifest['venv']}")
+    (box / "release/manifest.json").write_text(json.dumps(manifest))
+    published_names(box / "release")
+    with layout.guard():
+        allowed()
+        give_name(box / "release", layout.releases / manifest["id"])
 
 
 def place_venv(box: Path, venv: Path, python: str) -> None:
@@ -99,10 +125,10 @@ def place_venv(box: Path, venv: Path, python: str) -> None:
     unpack(box / "venv", box / "tree")
     (box / "tree/bin").mkdir(exist_ok=True)
     (box / "tree/bin/python").symlink_to(f"/usr/bin/python{python}")
-    settle(box / "tree", venv)
+    give_name(box / "tree", venv)
 
 
-def settle(prepared: Path, final: Path) -> None:
+def give_name(prepared: Path, final: Path) -> None:
     """Give a prepared folder its name once its contents are on disk: what has the name is whole."""
     subprocess.run(["sync", "-f", str(prepared)], check=True)
     try:
@@ -148,25 +174,61 @@ def manifest_of(layout: Layout, release: str) -> dict[str, Any]:
     return manifest
 
 
-def remove(layout: Layout, releases: Iterable[str], in_use: set[str]) -> dict[str, Any]:
+def migrations_of(layout: Layout, release: str) -> dict[str, dict[str, str]]:
+    """A release's migrations by "app.name", with their class; {} for one that was built before they had any."""
+    found = manifest_of(layout, release)["migrations"]
+    return found if isinstance(found, dict) else {}
+
+
+def sweep(path: Path) -> None:
+    """Delete a file or folder, if it is there. It loses its name first: what has a name is whole."""
+    import shutil  # most acts delete nothing, and each pays for what is imported
+
+    doomed = path.with_name(f".{path.name}.doomed")
+    shutil.rmtree(doomed, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(doomed)
+    if doomed.is_dir():
+        shutil.rmtree(doomed)
+    else:
+        doomed.unlink(missing_ok=True)
+
+
+def sweep_incoming(layout: Layout) -> None:
+    """Delete whatever was half received or half removed."""
+    for path in layout.incoming.iterdir():
+        sweep(path)
+
+
+def remove(layout: Layout, releases: Iterable[str], in_use: Callable[[], set[str]], token: int) -> dict[str, Any]:
     """Delete releases, then dependencies and static files that no release on this host refers to.
 
-    What `in_use` names (current or running) is kept, whatever was asked.
+    What `in_use` names (current or running) in the moment of the removal is kept, whatever was asked.
     """
-    removed = [release for release in releases if release not in in_use]
-    for release in removed:
-        path = layout.releases / release
-        if path.is_dir():
-            # out of sight first: a folder that still has the name is whole
-            doomed = layout.incoming / f"{release}.removed.{os.getpid()}"
-            path.rename(doomed)
-            shutil.rmtree(doomed)
-    kept = [layout.releases / release for release in staged(layout)]
-    venvs = {json.loads((path / "manifest.json").read_text())["venv"] for path in kept}
-    for venv in layout.venvs.iterdir():
-        if venv.name not in venvs:
-            shutil.rmtree(venv)
-    names = {name for path in kept for name in published_names(path)}
+    removed, doomed = [], layout.incoming / f"removed.{os.getpid()}"
+    with intent.noted(layout, "remove", " ".join(releases), token):
+        sweep(doomed)
+        doomed.mkdir()
+        with layout.guard():
+            lock.require(layout, token)
+            used = in_use()
+            for release in releases:
+                if release not in used:
+                    removed.append(release)
+                    with contextlib.suppress(FileNotFoundError):
+                        (layout.releases / release).rename(doomed / release)
+            kept = [layout.releases / release for release in staged(layout)]
+            venvs = {json.loads((path / "manifest.json").read_text())["venv"] for path in kept}
+            for venv in layout.venvs.iterdir():
+                if venv.name not in venvs:
+                    venv.rename(doomed / venv.name)
+        sweep(doomed)
+        prune_static(layout, {name for path in kept for name in published_names(path)})
+    return {"removed": removed}
+
+
+def prune_static(layout: Layout, names: set[str]) -> None:
+    """Delete the published files that are not among `names`, and folders that are empty then."""
     for folder, _, files in os.walk(layout.static, topdown=False):
         for name in files:
             path = Path(folder, name)
@@ -174,4 +236,3 @@ def remove(layout: Layout, releases: Iterable[str], in_use: set[str]) -> dict[st
                 path.unlink()
         if Path(folder) != layout.static and not any(Path(folder).iterdir()):
             Path(folder).rmdir()
-    return {"removed": removed}

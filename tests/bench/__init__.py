@@ -1,0 +1,1 @@
+"""The figures: Nexus beside a naive reference, in one run on one machine."""

@@ -1,0 +1,123 @@
+"""`python -m tests.bench --env NAME`: measure on a sandbox that stands, print the table, write the report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy import inventory
+from lab import state
+from tests.bench import overhead, rounds
+from tests.bench.figures import Figure
+from tests.bench.naive import Naive
+from tests.bench.report import render
+from tests.bench.rounds import Measured
+from tests.fleet import commits
+from tests.fleet.load import Load, failures, quantile
+from tests.fleet.site import Site
+
+OUT = commits.ROOT / "build/bench"
+RATE = 105  # requests a second: a little more than a hundred, so that a hundred are reached
+STEADY_SECONDS = 20.0
+
+
+def measure(site: Site, count: int) -> tuple[Measured, list[Figure]]:
+    """Everything on the sandbox, and the engine's own overhead beside it."""
+    made, found = rounds.make(count), Measured()
+    for commit in made.every:
+        rounds.done(site.start("build", "--ref", commit))
+    rounds.done(site.start("deploy", "--ref", made.base))
+    with Load(site.fleet, RATE) as load:
+        load.settle(STEADY_SECONDS)
+        steady = list(load.results)
+        rounds.repeated(count, lambda number: rounds.engine(site, load, made, number, found), "engine")
+    lost, total = len(failures(load.results)), len(load.results)
+    naive = Naive(site, OUT / "wheels")
+    try:
+        naive.prepare([made.base, *made.code])
+        naive.switch_on()
+        with Load(site.fleet, RATE) as against:
+            rounds.repeated(count, lambda number: rounds.reference(naive, against, made.code, number, found), "naive")
+    finally:
+        naive.undo()
+    for hosts in overhead.SIZES:
+        found.values[f"engine, {hosts} stand-in hosts"] = overhead.measure(site.env, hosts, [made.base, *made.code])
+    few, many = (found.values[f"engine, {hosts} stand-in hosts"] for hosts in overhead.SIZES)
+    ratio = sorted(many)[len(many) // 2] / sorted(few)[len(few) // 2]
+    values = found.values
+    return found, [
+        Figure("deploy, code only: from the start of staging until both serve", values["deploy, code only"], 1.5),
+        Figure("deploy, with a migration: the same", values["deploy, with a migration"], 2.0),
+        Figure("deploy, new dependencies: of code only", values["deploy, new dependencies, of code only"], 2.5,
+               "{:.2f} x"),
+        Figure("rollback, warm: web's switch", values["rollback, warm: the switch"], 0.1, "{:.3f} s"),
+        Figure("rollback, warm: the command", values["rollback, warm: the command"], 1.5),
+        Figure("rollback, cold: of start to ready", values["rollback, cold, of start to ready"], 1.2, "{:.2f} x"),
+        Figure(f"failed requests, of {total:,} during all of these", [lost], 0, "{:.0f}"),
+        Figure("p99 while deploying: of steady", [quantile(found.during, 0.99) / quantile(steady, 0.99)], 2.0,
+               "{:.2f} x"),
+        Figure("engine alone, a deploy to 2 hosts that cost nothing", few),
+        Figure("engine alone, 8 hosts: of 2", [ratio], 2.0, "{:.2f} x"),
+        Figure("naive (pull, pip install, restart): until both serve", values["naive: pull, pip install, restart"]),
+        Figure("naive: failed requests a deploy", values["naive: failed requests"], None, "{:.0f}"),
+    ]
+
+
+def facts(count: int, seconds: float) -> list[tuple[str, str]]:
+    """What the figures were measured on."""
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=commits.ROOT, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    return [
+        ("date", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
+        ("commit", git("rev-parse", "--short", "HEAD")),
+        ("machine", f"{os.cpu_count()} cores, {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} "
+                    f"GiB, Linux {platform.release()}"),
+        ("load", f"{RATE} requests a second: a fifth POSTs, half on kept connections, a tenth slow"),
+        ("rounds", f"{count} of each; medians; {seconds / 60:.1f} minutes in all"),
+    ]
+
+
+def main() -> int:
+    """0 when every goal is reached, 1 when one is missed, 2 when there is no such sandbox."""
+    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    parser.add_argument("--env", required=True, help="the sandbox, raised before")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each (5)")
+    asked = parser.parse_args()
+    lab = state.load(asked.env)
+    if lab is None:
+        print(f"there is no sandbox {asked.env!r}\n  mend: make up LAB={asked.env}", file=sys.stderr)
+        return 2
+    began = time.monotonic()
+    found, figures = measure(Site(lab, inventory.load(asked.env), asked.env), asked.rounds)
+    table = Table(box=None, pad_edge=False)
+    for column in ("what", "median", "from … to", "goal", ""):
+        table.add_column(column)
+    for figure in figures:
+        table.add_row(*figure.row())
+    Console(highlight=False, width=150).print(table)
+    report = write(facts(asked.rounds, time.monotonic() - began), figures, found)
+    print(f"\n{report.relative_to(commits.ROOT)}")
+    return 0 if all(figure.reached for figure in figures) else 1
+
+
+def write(about: list[tuple[str, str]], figures: list[Figure], found: Measured) -> Path:
+    """Write the report; answers where it is."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    path = OUT / "report.html"
+    path.write_text(render(about, figures, list(found.timelines.values())))
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""One round of each: deploys and rollbacks by the engine, then the naive reference, all under one kind of load."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from deploy.release.plan import Action
+from tests.bench.figures import Timeline, timeline
+from tests.bench.naive import Naive
+from tests.fleet import commits
+from tests.fleet.load import Load, Result
+from tests.fleet.site import Run, Site
+
+SETTLE_SECONDS = 2.0
+LOCK = "app/requirements.txt"
+MIGRATIONS = "app/booking/listings/migrations"
+
+
+@dataclass
+class Plan:
+    """The commits of a bench, built before anything is measured: the one to return to, and one a round of each."""
+
+    base: str
+    code: list[str] = field(default_factory=list)
+    cold: list[str] = field(default_factory=list)
+    migration: list[str] = field(default_factory=list)
+    dependencies: list[str] = field(default_factory=list)
+
+    @property
+    def every(self) -> list[str]:
+        """All of them."""
+        return [self.base, *self.code, *self.cold, *self.migration, *self.dependencies]
+
+
+@dataclass
+class Measured:
+    """What the rounds gave: values by name of the figure, the load's results, the last timeline of each kind."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+    during: list[Result] = field(default_factory=list)
+    timelines: dict[str, Timeline] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        """One more value."""
+        self.values.setdefault(name, []).append(value)
+
+
+def make(rounds: int) -> Plan:
+    """The commits of a bench."""
+    last = commits.last_migration()
+    made = Plan(commits.make("to return to"))
+    for number in range(rounds):
+        made.code.append(commits.make(f"code {number}"))
+        made.cold.append(commits.make(f"cold {number}"))
+        name = f"{MIGRATIONS}/{int(last[:4]) + 1:04}_test_bench.py"
+        nothing = commits.migration('migrations.RunSQL("SELECT 1")', after=last, declares='EXPAND = "changes nothing"')
+        made.migration.append(commits.make(f"migration {number}", {name: nothing}))
+        # Dependencies go by the lock's bytes: a comment more, and all of them are new.
+        lock = f"{commits.present(LOCK)}# bench {number}\n"
+        made.dependencies.append(commits.make(f"dependencies {number}", {LOCK: lock}))
+    return made
+
+
+def done(run: Run) -> Run:
+    """A run that must end well."""
+    code = run.end()
+    if code:
+        raise RuntimeError(f"it ended with {code}:\n{run.said}")
+    return run
+
+
+def engine(site: Site, load: Load, made: Plan, number: int, found: Measured) -> None:
+    """One round of the engine: each kind of deploy, each followed by a rollback to the same release."""
+    base = commits.release(made.base)
+
+    def deploy(commit: str) -> tuple[Run, float]:
+        run = done(site.start("deploy", "--ref", commit))
+        ends = run.step_ends()
+        switched = max(at for title, at in ends.items() if title.startswith(Action.SWAP.value))
+        load.settle(SETTLE_SECONDS)
+        return run, switched - ends[Action.BEGIN.value]
+
+    def rollback() -> tuple[Run, float]:
+        began = time.monotonic()
+        run = done(site.start("rollback"))
+        took = time.monotonic() - began
+        load.settle(SETTLE_SECONDS)
+        if site.everywhere() != {base}:
+            raise RuntimeError(f"rolled back to {site.everywhere()}, not to {base}")
+        return run, took
+
+    def plot(title: str, run: Run, new: str) -> None:
+        ends = run.step_ends()
+        marks = [(at, name) for name, at in ends.items() if name.split()[0] in {"stage", "start", "swap", "end"}]
+        found.timelines[title] = timeline(title, load.results, new, run.began, marks, run.times[-1])
+
+    run, seconds = deploy(made.code[number])
+    found.add("deploy, code only", seconds)
+    found.during += [each for each in load.results if run.began <= each.at <= run.times[-1]]
+    plot("A deploy", run, commits.release(made.code[number]))
+    run, seconds = rollback()
+    found.add("rollback, warm: the command", seconds)
+    found.add("rollback, warm: the switch", site.ledger(site.web[0])[-1]["seconds"][Action.SWAP.value])
+    plot("A rollback", run, base)
+
+    deploy(made.cold[number])
+    for name in site.web:
+        for activation in site.status(name)["warm"]:
+            site.helper(name, "cool", activation)
+    run, _ = rollback()
+    took = site.ledger(site.web[0])[-1]["seconds"]
+    switched = run.step_ends()[Action.SWAP.value] - run.step_ends()[Action.BEGIN.value]
+    found.add("rollback, cold, of start to ready", switched / took[Action.START.value])
+
+    _, seconds = deploy(made.migration[number])
+    found.add("deploy, with a migration", seconds)
+    rollback()
+    site.sql("DELETE FROM django_migrations WHERE app = 'listings' AND name LIKE '%_test_%'")
+
+    _, seconds = deploy(made.dependencies[number])
+    found.add("deploy, new dependencies, of code only", seconds / found.values["deploy, code only"][-1])
+    rollback()
+
+
+def reference(naive: Naive, load: Load, made: Sequence[str], number: int, found: Measured) -> None:
+    """One round of the naive script."""
+    before = len(load.results)
+    began = time.monotonic()
+    naive.deploy(made[number])
+    ended = time.monotonic()
+    load.settle(SETTLE_SECONDS)
+    found.add("naive: pull, pip install, restart", ended - began)
+    found.add("naive: failed requests", sum(each.failed for each in load.results[before:]))
+    title = "The naive reference"
+    new = commits.release(made[number])
+    found.timelines[title] = timeline(title, load.results, new, began, [], ended, SETTLE_SECONDS)
+
+
+def repeated(count: int, one: Callable[[int], None], what: str) -> None:
+    """The rounds, told as they go."""
+    for number in range(count):
+        began = time.monotonic()
+        one(number)
+        print(f"{what}, round {number + 1} of {count}: {time.monotonic() - began:.0f} s", flush=True)

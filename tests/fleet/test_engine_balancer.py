@@ -1,0 +1,127 @@
+"""What the load balancers do for a release: drains that last, maintenance, hosts left out and joined."""
+
+import time
+
+from lab import faults
+from tests.fleet import commits
+from tests.fleet.conftest import tool
+from tests.fleet.load import describe, failures
+
+CUT_SECONDS = 3.0  # until the balancers know that a host is gone
+
+
+def tags(results):
+    """The hosts that answered, by the mark that each puts on its answers."""
+    return {each.server for each in results if each.server}
+
+
+def apart(load, seconds=2):
+    """The hosts that answer what is asked from now on."""
+    began = time.monotonic()
+    load.settle(seconds)
+    return tags(each for each in load.results if each.at >= began)
+
+
+def reload_it(site, name, env):
+    site.shell(name, "systemctl reload haproxy.service")
+
+
+def restart_it(site, name, env):
+    site.shell(name, "systemctl restart haproxy.service")
+
+
+def converge_it(site, name, env):
+    done = tool("ansible-playbook", "-i", f"inventories/{env}", "site.yml", "--limit", f"localhost,{name}")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+
+def reboot_it(site, name, env):
+    site.reboot(name)
+
+
+def test_drained_host_gets_no_request_until_it_is_undrained(site, load, fab, unharmed):
+    assert len(apart(load)) == 2, "the control: both hosts answer"
+    assert fab("drain", "web2").returncode == 0
+    one = apart(load)
+    assert len(one) == 1
+    assert fab("undrain", "web2").returncode == 0
+    assert len(apart(load)) == 2
+
+
+def test_drain_lasts_through_reload_restart_site_yml_and_reboot(site, fleet, env, drained):
+    """No load of its own: a restarted balancer drops connections, and a rebooted one is away for a while."""
+    name = fleet.group("loadbalancers")[0].name
+    for happens in (reload_it, restart_it, converge_it, reboot_it):
+        happens(site, name, env)
+        site.wait(lambda: site.balancer("status")["servers"], f"HAProxy after {happens.__name__}")
+        assert site.drained() == [drained], happens.__name__
+        assert site.balancer("status")["servers"][drained] not in ("UP", "no check"), happens.__name__
+        assert site.balancer("status")["servers"]["web1"] != site.balancer("status")["servers"][drained]
+
+
+def test_last_host_in_rotation_cannot_be_drained(site, fab, drained, unharmed):
+    done = fab("drain", "web1")
+    assert done.returncode != 0
+    assert "maintenance" in done.stderr
+
+
+def test_maintenance_answers_503_and_lets_health_checks_through(site, fleet, fab, client):
+    name = fleet.group("loadbalancers")[0].name
+    done = fab("maintenance", "--on", "--retry-after", "7m")
+    assert done.returncode == 0, done.stderr
+    try:
+        for _ in range(2):
+            answer = client.request("GET", "/api/v1/listings/")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "420")
+            assert answer.headers["Content-Type"].startswith("text/html")
+            assert client.request("GET", "/readyz").status_code == 200
+            assert client.request("GET", "/healthz").status_code == 200
+            site.shell(name, "systemctl reload haproxy.service")
+    finally:
+        done = fab("maintenance", "--off")
+    assert done.returncode == 0, done.stderr
+    assert client.request("GET", "/api/v1/listings/").status_code == 200
+
+
+def test_host_that_is_gone_is_left_out_by_name_and_joins_again(lab, site, load, fab):
+    """Rule 6: refused, then left out knowingly and drained; back in rotation only with the present release."""
+    began = time.monotonic()
+    faults.cut(lab, site.host("web2"))
+    try:
+        commit = commits.make("without web2")
+        release, done = commits.release(commit), fab("deploy", "--ref", commit)
+        assert done.returncode == 14, done.stdout + done.stderr
+        assert "web2" in done.stderr
+        assert "--without web2" in done.stdout + done.stderr
+        done = fab("deploy", "--ref", commit, "--without", "web2")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert site.current("web1") == release
+    finally:
+        faults.mend(lab, site.host("web2"))
+    assert site.drained() == ["web2"]
+    site.wait(lambda: site.balancer("status")["servers"]["web2"] != "DOWN", "web2 answering its balancer again")
+    seen = time.monotonic()
+    load.settle()
+    after = [each for each in load.results if each.at >= seen]
+    assert {each.release for each in after if each.release} == {release}, "the old release serves nobody"
+    done = fab("join", "web2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.drained() == []
+    assert site.everywhere() == {release}
+    assert len(apart(load)) == 2
+    lost = [each for each in failures(load.since(began)) if each.at > began + CUT_SECONDS]
+    assert not lost, describe(lost)
+
+
+def test_rollback_goes_on_without_a_host_that_cannot_be_reached_if_most_are_there(lab, site, fab):
+    """One of two is no majority: here it refuses, and says so, with nothing changed."""
+    (before,) = site.everywhere()
+    faults.cut(lab, site.host("web2"), ssh_only=True)
+    try:
+        done = fab("rollback")
+    finally:
+        faults.mend(lab, site.host("web2"))
+    assert done.returncode in (14, 15), done.stdout + done.stderr
+    assert "web2" in done.stderr
+    assert site.everywhere() == {before}
+    assert site.drained() == []
