@@ -26,7 +26,9 @@ from tests.fleet.load import Load, failures, quantile
 from tests.fleet.site import Site
 
 OUT = commits.ROOT / "build/bench"
-RATE = 105  # requests a second: a little more than a hundred, so that a hundred are reached
+# Requests a second. On two cores for the whole fleet and its clients a hundred take both, and what is measured then is
+# how the two share them; that no request fails at a hundred is the soak's to show.
+RATE = 30
 STEADY_SECONDS = 20.0
 
 

@@ -29,7 +29,7 @@ def deploy(fab, message, **options):
 
 def test_without_the_readiness_gate_requests_fail(fleet, site, fab, patched):
     """The control of every deploy under load: switched to before it answers, a release loses requests."""
-    patched("activations.py", "\n\ndef wait_ready(layout, activation, until):\n    return None\n")
+    patched("activations.py", "\n\ndef wait_ready(layout, activation, until, proven):\n    return None\n")
     patched("switch.py", "\n\ndef swap(layout, activation, token=None):\n    previous = current_activation(layout)\n"
                          "    point(layout, activation, token)\n    return {'previous': previous}\n")
     with Load(fleet, 50) as load:

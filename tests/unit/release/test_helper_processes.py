@@ -88,6 +88,21 @@ def test_a_process_counts_as_started_once_it_has_run_for_a_while(plain: Host) ->
     assert plain.act("start", NEW)[1]["seconds"] < answer["seconds"], "the control"
 
 
+def test_processes_of_what_is_warm_have_proven_themselves(workers: Host) -> None:
+    """They ran, with these settings, until it was switched away from: a way back waits for none of it again."""
+    workers.act("start", NEW)
+    workers.act("swap", f"{NEW}.2")
+    workers.act("retire", "--warm", f"{OLD}.1", "--seconds", "60")
+    workers.configure(steady_seconds=0.5)
+    entered = str(int(time.monotonic() * 1e6))
+    for unit in (f"booking-worker@{OLD}.1.service", f"booking-worker@{OLD}.3.service"):
+        says(workers, unit, ActiveState="active", ActiveEnterTimestampMonotonic=entered)
+    code, answer = workers.act("start", "--reuse", f"{OLD}.1", OLD)
+    assert (code, answer["activation"]) == (0, f"{OLD}.1")
+    anew = workers.act("start", OLD)[1]
+    assert answer["seconds"] < anew["seconds"], "the control"
+
+
 def test_old_processes_end_with_their_activation(workers: Host) -> None:
     workers.act("start", NEW)
     workers.act("swap", f"{NEW}.2")

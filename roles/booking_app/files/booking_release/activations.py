@@ -55,7 +55,8 @@ def start(layout: Layout, release: str, token: int | None = None, reuse: str | N
     kinds = [kind for kind in kinds_of(layout) if reuse is None or kind != WEB]
     with intent.noted(layout, "start", activation, token):
         try:
-            launch(layout, activation, kinds, token)
+            # what is warm had its processes, with these settings, until it was switched away from: they are proven
+            launch(layout, activation, kinds, token, proven=reuse is not None)
         except BaseException as failure:
             try:
                 # a new one is nobody else's, but somebody may have switched to a warm one meanwhile
@@ -67,8 +68,10 @@ def start(layout: Layout, release: str, token: int | None = None, reuse: str | N
     return {"activation": activation, "seconds": round(time.monotonic() - began, 3)}
 
 
-def launch(layout: Layout, activation: str, kinds: list[str], token: int | None = None) -> None:
-    """Start units of an activation and wait until they, and its web server, are ready."""
+def launch(
+    layout: Layout, activation: str, kinds: list[str], token: int | None = None, *, proven: bool = False
+) -> None:
+    """Start units of an activation and wait until they, and its web server, are ready; proven: as of `wait_ready`."""
     until = time.monotonic() + float(layout.settings()["ready_seconds"])
     with layout.guard():
         if token is not None:
@@ -76,7 +79,7 @@ def launch(layout: Layout, activation: str, kinds: list[str], token: int | None 
         if not layout.mark(activation).exists():
             write_volatile(layout.mark(activation), settings_digest(layout))
         begin(unit_of(activation, kind) for kind in kinds)
-    wait_ready(layout, activation, until)
+    wait_ready(layout, activation, until, proven)
 
 
 def wake(layout: Layout, release: str, activation: str, token: int | None) -> None:
@@ -105,14 +108,14 @@ def is_fresh(layout: Layout, activation: str, digest: str) -> bool:
         return False
 
 
-def wait_ready(layout: Layout, activation: str, until: float) -> None:
+def wait_ready(layout: Layout, activation: str, until: float, proven: bool = False) -> None:
     """Wait until an activation is ready on this host: its web server answers /readyz with 200 and its release id,
-    systemd calls each of its units active, and each process has been so for `steady_seconds`.
+    systemd calls each of its units active, and each process has been so for `steady_seconds`, unless it is proven.
 
     `until` is a time.monotonic() instant. HelperError with the last answer and the journal when it passes, or
     as soon as a unit has ended.
     """
-    steady = float(layout.settings()["steady_seconds"])
+    steady = 0.0 if proven else float(layout.settings()["steady_seconds"])
     units = {unit_of(activation, kind): 0.0 if kind == WEB else steady for kind in kinds_of(layout)}
     look = time.monotonic() + STATE_SECONDS
     while True:
