@@ -99,6 +99,7 @@ def recover(rollout: Rollout) -> str:
     """
     entry, states = rollout.entry, list(rollout.states.values())
     run, why = f"the {entry.action} of {entry.release} that was killed ({entry.who}, {entry.started[:19]}Z)", ""
+    rollout.swapped = [state.name for state in states]  # as far as it came; a host that was not is none the worse
     if verdict(states, entry) == FINISH:
         try:
             warm = rollout.session.settings.warm_seconds
@@ -109,7 +110,6 @@ def recover(rollout: Rollout) -> str:
         except Exception as error:  # it was not as good as it looked
             why = f"; it could not be finished: {error}"
     try:
-        rollout.swapped = [state.name for state in states]
         if entry.action == "join":
             rollout.undrained = [state.name for state in states if state.web]
             rollout.states = {state.name: replace(state, drained=True) for state in states}

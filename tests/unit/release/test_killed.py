@@ -211,3 +211,18 @@ def test_a_run_that_was_killed_when_it_served_everywhere_is_finished(fleet: dict
     assert any("is finished" in note for note in summary.notes)
     assert outcomes(fleet) == ["good", "good"]
     assert fleet["web1"].warm_for, "the release before stays warm, as after any deploy"
+
+
+def test_a_rollback_that_was_killed_after_its_switch_is_finished_where_settings_have_changed_since(
+    mixed: dict[str, FakeHost], killed: Any
+) -> None:
+    """What was warm cannot have its processes any more: its host is switched to a new activation, which has them."""
+    engine.deploy("test", OLD)
+    engine.deploy("test", NEW)
+    steps = [step.action for step in plan.steps_of(FLEETS["mixed"], NEW, OLDEST)["rollback"]]
+    killed("rollback", steps.index(plan.Action.SWAP), "after")
+    mixed["web2"].settings_version = 2
+    summary = engine.deploy("test", OLD)
+    assert any("is finished" in note for note in summary.notes)
+    assert serves(mixed) == {OLD}
+    assert mixed["web2"].works == [mixed["web2"].activation]

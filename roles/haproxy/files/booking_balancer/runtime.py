@@ -1,5 +1,6 @@
 """The running HAProxy, over its runtime socket (management guide, 9.3): made to do what is on disk."""
 
+import contextlib
 import csv
 import socket
 import subprocess
@@ -73,12 +74,11 @@ def settle(layout: Layout, wanted: Wanted) -> None:
 def settle_old(layout: Layout, wanted: Wanted) -> None:
     """Make the workers that a reload replaced do the same: each still answers once on every idle connection. One
     that ends meanwhile answers nobody any more."""
-    try:
+    with contextlib.suppress(AbsentError, OSError):
         for old in old_workers(layout):
-            for command in commands(layout, wanted, old):
-                ask(layout, command, old)
-    except (AbsentError, OSError):
-        return
+            with contextlib.suppress(AbsentError, OSError):
+                for command in commands(layout, wanted, old):
+                    ask(layout, command, old)
 
 
 def old_workers(layout: Layout) -> list[str]:
