@@ -20,7 +20,8 @@ from deploy.release.packing import Part
 from deploy.release.settings import Target
 from deploy.release.source import Commit
 
-from .fleet import GOOD, SETTINGS, FakeBalancers, FakeEdge, FakeHost, FakeProbe, well
+from .fleet import SETTINGS, FakeHost, well
+from .front import GOOD, FakeBalancers, FakeEdge, FakeProbe
 from .machine import HELPER, NEW, OLD, SERVER, SYSTEMCTL, SYSTEMD_RUN, VENV, Host, Release
 
 HOSTS = ("web1", "web2", "web3")
@@ -96,11 +97,7 @@ def new(tmp_path: Path) -> Release:
 @pytest.fixture
 def serving(host: Host, nginx: None, old: Release, new: Release) -> Host:
     """A host that serves the old release and holds the new one."""
-    old.stage(host)
-    new.stage(host)
-    host.act("start", OLD)
-    host.act("swap", f"{OLD}.1")
-    return host
+    return host.serving(old, new)
 
 
 @pytest.fixture
@@ -120,7 +117,8 @@ def engine_fleet(
 ) -> dict[str, FakeHost]:
     """Stand-ins for the hosts of both groups, and for all that the engine reaches beside them."""
     FakeHost.known, FakeHost.migrations, FakeHost.applied = {}, {}, []
-    FakeEdge.drained_hosts, FakeEdge.seen, FakeProbe.says = set(), {}, GOOD
+    FakeEdge.drained_hosts, FakeEdge.seen = set(), {}
+    FakeProbe.says, FakeProbe.going = GOOD, 0
     well()
     groups = {"web": web, "workers": workers, "loadbalancers": ("lb1",)}
     values: dict[str, Any] = {

@@ -122,6 +122,14 @@ class Host:
             self.token = self.call("lock", OWNER)[1]["token"]
         return self.call(name, "--token", str(self.token), *argv, stream=stream)
 
+    def serving(self, old: Release, new: Release) -> Host:
+        """This host, once it serves the old release and holds the new one."""
+        old.stage(self)
+        new.stage(self)
+        self.act("start", OLD)
+        self.act("swap", f"{OLD}.1")
+        return self
+
     def killed(
         self, module: str, function: str, act: str, *argv: str, stream: bytes = b"", after: int = 0
     ) -> None:

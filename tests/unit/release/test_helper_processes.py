@@ -13,22 +13,14 @@ from .machine import NEW, OLD, Host, Release
 def workers(host: Host, nginx: None, old: Release, new: Release) -> Host:
     """A host with a web server and a process, which serves the old release and holds the new one."""
     host.configure(processes=["worker"])
-    old.stage(host)
-    new.stage(host)
-    host.act("start", OLD)
-    host.act("swap", f"{OLD}.1")
-    return host
+    return host.serving(old, new)
 
 
 @pytest.fixture
 def plain(host: Host, old: Release, new: Release) -> Host:
     """A host without a web server, which runs two processes of the old release and holds the new one."""
     host.configure(web=False, processes=["worker", "mail"])
-    old.stage(host)
-    new.stage(host)
-    host.act("start", OLD)
-    host.act("swap", f"{OLD}.1")
-    return host
+    return host.serving(old, new)
 
 
 def units(host: Host) -> set[str]:

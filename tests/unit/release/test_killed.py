@@ -19,7 +19,8 @@ from deploy.release.plan import Step
 from deploy.release.remote import UnreachableError
 from deploy.release.state import HostState
 
-from .fleet import FakeEdge, FakeHost, Killed, failed, serves, well
+from .fleet import FakeHost, Killed, failed, serves, well
+from .front import FakeEdge
 from .machine import NEW, OLD
 
 OLDEST, NEWEST = "20251231T000000Z-0000000", "20260103T000000Z-0000003"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from deploy.errors import Exit
@@ -9,7 +11,8 @@ from deploy.release import engine
 from deploy.release.remote import UnreachableError
 from deploy.release.verify import VerifyError
 
-from .fleet import SETTINGS, FakeEdge, FakeHost, FakeProbe, breaks, failed, lost, serves, well
+from .fleet import SETTINGS, FakeHost, Fault, breaks, failed, lost, serves, well
+from .front import FakeEdge, FakeProbe
 from .machine import NEW, OLD
 
 NEWEST = "20260103T000000Z-0000003"
@@ -79,20 +82,29 @@ def test_a_connection_that_broke_is_made_again_and_its_host_put_back(fleet: dict
     assert FakeEdge.drained_hosts == set()
 
 
+def restarted(what: Callable[[], None]) -> Fault:
+    """A fault: the connection to web2 breaks in its switch, and `what` has become of the host when it is back."""
+    gone = UnreachableError("web2", "the connection broke")
+    switch, renew = breaks("web2", "swap", gone), breaks("web2", "renew", gone)
+
+    def fault(host: str, act: str) -> None:
+        if (host, act) == ("web2", "renew"):
+            what()
+        switch(host, act)
+        renew(host, act)
+
+    return fault
+
+
 def test_a_host_that_restarted_on_the_way_lost_its_lock_and_is_left_behind_by_the_others(
     fleet: dict[str, FakeHost],
 ) -> None:
     engine.deploy("test", OLD)
-    gone = UnreachableError("web2", "the connection broke")
-    switch, renew = breaks("web2", "swap", gone), breaks("web2", "renew", gone)
 
-    def restarted(host: str, act: str) -> None:
-        if host == "web2" and act == "renew":
-            fleet["web2"].lock = None
-        switch(host, act)
-        renew(host, act)
+    def restarts() -> None:
+        fleet["web2"].lock = None
 
-    FakeHost.faults = restarted
+    FakeHost.faults = restarted(restarts)
     error = failed(engine.deploy, "test", NEW)
     assert error.code == Exit.ROLLED_BACK
     assert (fleet["web1"].current, fleet["web3"].current) == (OLD, OLD)
@@ -103,16 +115,12 @@ def test_a_host_that_restarted_on_the_way_is_put_back_where_nobody_else_claimed_
     fleet: dict[str, FakeHost],
 ) -> None:
     engine.deploy("test", OLD)
-    gone = UnreachableError("web2", "the connection broke")
-    switch, renew = breaks("web2", "swap", gone), breaks("web2", "renew", gone)
 
-    def restarted(host: str, act: str) -> None:
-        if host == "web2" and act == "renew" and fleet["web2"].lock:
+    def restarts() -> None:
+        if fleet["web2"].lock:
             fleet["web2"].lock["expired"] = True
-        switch(host, act)
-        renew(host, act)
 
-    FakeHost.faults = restarted
+    FakeHost.faults = restarted(restarts)
     assert failed(engine.deploy, "test", NEW).code == Exit.ROLLED_BACK
     assert serves(fleet) == {OLD}
     assert FakeEdge.drained_hosts == set()

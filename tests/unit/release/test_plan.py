@@ -4,35 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
-from deploy.release import plan, state
+from deploy.release import plan
 from deploy.release.plan import Action, Step
 from deploy.release.state import HostState
 
+from .hosts import OLDER, beside, states
 from .machine import NEW, OLD
-
-OLDER = "20251231T000000Z-0000000"
-
-
-def states(count: int, current: str | None = OLD, *, jobs: int = 0) -> list[HostState]:
-    """Hosts that serve the old release, or none; the last `jobs` of them without a web server."""
-    running = (f"{current}.1",) if current else ()
-    held = (current,) if current else ()
-    return [
-        HostState(
-            f"web{n}", current, running[0] if running else None, running, held, (), web=n <= count - jobs,
-            processes=n > count - jobs,
-        )
-        for n in range(1, count + 1)
-    ]  # fmt: skip
-
-
-def beside(one: HostState, *warm: str, **other: Any) -> HostState:
-    """The host with activations kept warm."""
-    return replace(one, running=(*warm, *one.running), warm=warm, releases=(OLDER, *one.releases), **other)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20])
@@ -233,37 +213,3 @@ def test_a_host_whose_socket_and_truth_disagree_is_put_right() -> None:
 def test_a_host_without_a_release_goes_back_to_none() -> None:
     now = HostState("web1", NEW, f"{NEW}.1", (f"{NEW}.1",), (NEW,), ())
     assert plan.restore(now, None) == [Step(Action.CLEAR, ("web1",))]
-
-
-def test_hosts_that_agree_return_to_what_they_run_and_others_to_the_last_good_release() -> None:
-    agreed = states(2)
-    assert state.homes(agreed, NEW) == {"web1": OLD, "web2": OLD}
-    split = [agreed[0], HostState("web2", NEW, f"{NEW}.2", (f"{NEW}.2",), (OLD, NEW), ())]
-    assert state.homes(split, OLD) == {"web1": OLD, "web2": OLD}
-    assert state.homes(split, None) == {"web1": OLD, "web2": NEW}
-
-
-def test_what_runs_or_is_kept_is_not_pruned() -> None:
-    now = HostState("web1", OLD, f"{OLD}.1", (f"{OLD}.1", f"{OLDER}.1"), ("a", "b", OLDER, OLD, NEW), ())
-    assert state.prune(now, {"b"}) == ["a", NEW]
-
-
-def test_a_fleet_serves_a_release_only_if_every_process_is_there_and_nothing_else_runs_but_what_is_warm() -> None:
-    fleet = states(2)
-    assert state.serves(fleet, OLD)
-    assert not state.serves(fleet, NEW)
-    assert not state.serves([*fleet, replace(fleet[0], name="web3", running=())], OLD)
-    assert not state.serves([replace(fleet[0], running=(f"{OLD}.1", f"{OLD}.2"))], OLD)
-    assert state.serves([beside(fleet[0], f"{OLDER}.1")], OLD)
-
-
-def test_of_several_activations_the_newest_is_the_one_with_the_highest_number() -> None:
-    assert state.newest([f"{OLD}.9", f"{OLD}.10"]) == f"{OLD}.10"
-    assert state.newest([]) == ""
-
-
-@pytest.mark.parametrize(
-    ("here", "total", "most"), [(2, 3, True), (1, 2, False), (2, 2, True), (1, 1, True), (2, 4, False)]
-)
-def test_most_is_more_than_half(here: int, total: int, most: bool) -> None:
-    assert state.majority(here, total) is most

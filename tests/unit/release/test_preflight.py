@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import socket
-import ssl
-import subprocess
-import threading
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from deploy.errors import Exit
-from deploy.release import facts, lock, preflight
+from deploy.release import lock, preflight
 from deploy.release.facts import Certificate, HostFacts
 from deploy.release.preflight import Problem
-from deploy.release.remote import UnreachableError
-from deploy.release.settings import Settings
 from deploy.release.state import HostState
 
-WANTED = Settings(
-    env="test", domain="booking.example", keep=3, allow_dirty=False, python="python3.13", python_version="3.13",
-    platform="x", ca_file="", known_hosts_file="", connect_seconds=2, verify_seconds=1, ready_seconds=1,
-)  # fmt: skip
-SAID: dict[str, Any] = {
-    "clock": 0.0, "free_bytes": 900_000_000, "available_bytes": 400_000_000, "python": ["3.13"],
-    "credentials_missing": [], "settings_problem": "",
-    "resolves": {"name": "booking.example", "addresses": ["192.0.2.1"], "error": ""},
-}  # fmt: skip
-DATABASE: dict[str, Any] = {
-    "applied": ["shop.0001_initial"], "max_connections": 100, "reserved": 3, "connections": 9, "long": [],
-}  # fmt: skip
-MIGRATIONS = {
-    "shop.0001_initial": {"class": "expand", "since": ""},
-    "shop.0002_drop": {"class": "contract", "since": "20260101T000000Z-0000001"},
-}
+from .asked import DATABASE, MIGRATIONS, SAID, WANTED, Fleet, Remote, Session
+
 OLD_TRANSACTION = {"pid": 42, "seconds": 61.2, "user": "booking", "state": "idle in transaction"}
 
 
@@ -163,27 +139,6 @@ def test_a_refusal_holds_every_problem_and_ends_with_the_code_of_preflight() -> 
     assert (one.where, one.mend) == ("web1", "mend a")
 
 
-# -- what has to be there at most -------------------------------------------------------------------------------
-
-
-class Fleet:
-    """Stands for the inventory."""
-
-    values: dict[str, Any] = {  # noqa: RUF012 - never changed
-        "booking_app_web_workers": 5, "booking_app_web_threads": 4, "booking_app_activation_megabytes": 300,
-        "booking_app_processes": [{"name": "worker"}, {"name": "mail"}], "haproxy_https_port": 443,
-    }  # fmt: skip
-    balancers = (SimpleNamespace(name="lb1", address="192.0.2.1"),)
-
-    def value(self, host: str, name: str) -> Any:
-        return self.values[name]
-
-    def need(self, name: str) -> list[SimpleNamespace]:
-        return list(self.balancers)
-
-    group = need
-
-
 def _state(name: str, running: int = 1, *, web: bool = True, processes: bool = False) -> HostState:
     activations = tuple(f"20260101T000000Z-0000001.{n}" for n in range(running))
     return HostState(name, None, None, activations, (), (), web=web, processes=processes)
@@ -203,36 +158,6 @@ def test_current_new_and_warm_activations_each_take_a_connection_a_thread(
 ) -> None:
     wanted = dataclasses.replace(WANTED, warm_seconds=warm)
     assert preflight.most_connections(Fleet(), states, wanted) == count  # type: ignore[arg-type] # a stand-in
-
-
-# -- asking -----------------------------------------------------------------------------------------------------
-
-
-class Remote:
-    """Stands for one host: answers `preflight` and `status`."""
-
-    def __init__(self, name: str, *, clock: float = 0.0, lock: dict[str, Any] | None = None, lost: str = "") -> None:
-        self.name, self.clock, self.lock, self.lost = name, clock, lock, lost
-        self.target = SimpleNamespace(address="192.0.2.2")
-
-    def call(self, command: tuple[str, ...], timeout: float = 0) -> dict[str, Any]:
-        if self.lost:
-            raise UnreachableError(self.name, self.lost, "start it")
-        if command[3] == "status":
-            return {"lock": self.lock}
-        return SAID | {"clock": time.time() + self.clock}
-
-
-class Session:
-    """Stands for the session."""
-
-    def __init__(self, *remotes: Remote, tokens: dict[str, int] | None = None) -> None:
-        self.remotes = {remote.name: remote for remote in remotes}
-        self.hosts = list(self.remotes)
-        self.tokens = tokens or {}
-
-    def each(self, hosts: list[str], act: Any) -> dict[str, Any]:
-        return {host: act(self.remotes[host]) for host in hosts}
 
 
 HELD = {"token": 3, "owner": {"user": "ada", "machine": "elsewhere/1"}, "age_seconds": 5, "lease_seconds": 60}
@@ -277,57 +202,6 @@ def test_a_lock_counts_unless_it_is_ours_expired_or_of_a_dead_process_here(monke
     assert found(expired=False, tokens={"web1": 3}) == []
     monkeypatch.setattr(lock, "is_dead", lambda owner: True)
     assert found(expired=False) == []
-
-
-@pytest.mark.parametrize(("clock", "least", "most"), [(0.0, 0.0, 0.0), (60.0, 59.0, 60.0), (-60.0, -60.0, -59.0)])
-def test_a_clocks_difference_does_not_hold_the_round_trip(clock: float, least: float, most: float) -> None:
-    loose: Any = facts.ask_host
-    assert least <= loose(Remote("web1", clock=clock), 0, 0, locked=True).ahead <= most
-
-
-# -- the handshake, with a server of our own --------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _server(folder: Path, days: int, name: str = "booking.example") -> Iterator[int]:
-    """A TLS server on 127.0.0.1 whose own certificate ends in so many days; gives its port."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-days", str(days), "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
-         "-keyout", str(folder / "key.pem"), "-out", str(folder / "ca.pem")],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    plain, _ = listener.accept()
-                    with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as secure:
-                        secure.recv(1)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield listener.getsockname()[1]
-
-
-def test_the_handshake_counts_the_days_of_a_certificate_that_is_valid(tmp_path: Path) -> None:
-    wanted = dataclasses.replace(WANTED, ca_file=str(tmp_path / "ca.pem"))
-    with _server(tmp_path, 10) as port:
-        assert 9.9 < facts.handshake("127.0.0.1", port, "lb1", wanted).days <= 10
-        assert "signed" in facts.handshake("127.0.0.1", port, "lb1", WANTED).invalid, "of an authority nobody knows"
-
-
-def test_the_handshake_refuses_another_name_and_a_closed_port(tmp_path: Path) -> None:
-    wanted = dataclasses.replace(WANTED, ca_file=str(tmp_path / "ca.pem"))
-    with _server(tmp_path, 10, "other.example") as port:
-        assert "mismatch" in facts.handshake("127.0.0.1", port, "lb1", wanted).invalid
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    closed = facts.handshake("127.0.0.1", port, "lb1", wanted)
-    assert (closed.days, closed.invalid) == (0.0, "")
-    assert f"port {port}" in closed.error
 
 
 def test_problems_are_plain_data() -> None:

@@ -7,7 +7,8 @@ import pytest
 from deploy.errors import Exit
 from deploy.release import engine
 
-from .fleet import FakeEdge, FakeHost, breaks, failed, lost, serves
+from .fleet import FakeHost, breaks, failed, lost, serves
+from .front import FakeEdge
 from .machine import NEW, OLD
 
 
