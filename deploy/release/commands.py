@@ -17,6 +17,11 @@ def helper(act: str, *arguments: str, token: int | None = None) -> Command:
     return ("sudo", "-n", HELPER, act, *lock, *arguments)
 
 
+def session() -> Command:
+    """Begin a conversation: acts one after another, each without the start of a program."""
+    return helper("session")
+
+
 def status() -> Command:
     """Ask for the state of a host."""
     return helper("status")
@@ -48,9 +53,9 @@ def preflight() -> Command:
     return helper("preflight")
 
 
-def database(release: str) -> Command:
-    """Ask the database, by a release that this host holds: applied migrations, connections, long transactions."""
-    return helper("database", release)
+def database() -> Command:
+    """Ask the database, as the application of this host would: applied migrations, connections, long transactions."""
+    return helper("database")
 
 
 def stage(release: str, parts: Sequence[str], token: int) -> Command:
@@ -100,6 +105,11 @@ def record(token: int) -> Command:
 def remove(releases: Sequence[str], token: int) -> Command:
     """Delete releases, and what only they referred to."""
     return helper("remove", *releases, token=token)
+
+
+def spoken(command: Command, sent: bytes) -> bytes:
+    """A call of the helper, with its standard input, as a line of a conversation with it."""
+    return json.dumps([command[len(helper("")) - 1 :], sent.decode()]).encode() + b"\n"
 
 
 def shell(command: Command) -> str:

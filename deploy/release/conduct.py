@@ -132,6 +132,6 @@ def _after(run: Run, rollout: Rollout, error: BaseException) -> None:
 def _migrated(rollout: Rollout) -> list[str]:
     """What a migration that failed, or was not waited for, has applied all the same. HostError: nobody can tell."""
     first = next(remote for name, remote in rollout.session.remotes.items() if rollout.states[name].web)
-    said = first.call(commands.database(rollout.entry.release), timeout=rollout.left(30))
+    said = first.call(commands.database(), timeout=rollout.left(30))
     known = rollout.artefacts[rollout.entry.release].manifest["migrations"]
     return [name for name in said["applied"] if name in known and name not in rollout.applied]

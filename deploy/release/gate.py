@@ -33,13 +33,12 @@ def complete(run: Run, built: Artefact) -> None:
 
 
 def examine(run: Run, built: Artefact) -> bool:
-    """Whether the release brings migrations; True where nobody knows yet. PreflightError: all that does not hold."""
+    """Whether the release brings migrations. PreflightError: all that does not hold."""
     with run.report.step("preflight"):
-        serving = next((state.current for state in run.states if state.web and state.current), None)
-        said = database(run, serving) if serving else None
+        said = database(run)
         if found := problems(run, built, said):
             raise preflight.refusal(found)
-    return said is None or bool(preflight.to_apply(built.manifest["migrations"], said))
+    return bool(preflight.to_apply(built.manifest["migrations"], said))
 
 
 def problems(run: Run, built: Artefact, said: Mapping[str, Any] | None) -> list[Problem]:
@@ -68,8 +67,7 @@ def allow(run: Run, release: str) -> bool:
     asked, applied = True, list[str]()
     with run.report.step("look at the schema"):
         try:
-            said = database(run, release)
-            applied = said["applied"] if said else []
+            applied = database(run)["applied"]
         except UnaskedError:
             asked, applied = False, [name for each in run.known.values() for name in each]
             run.say("the database cannot be asked: it is taken as if every known migration were applied")
@@ -82,18 +80,17 @@ def allow(run: Run, release: str) -> bool:
     return asked
 
 
-def database(run: Run, release: str) -> Mapping[str, Any] | None:
-    """What the database says, asked by a release through the first web host that can; None if none holds it.
+def database(run: Run) -> Mapping[str, Any]:
+    """What the database says, asked through the first web host that can.
 
-    UnaskedError: hosts hold it, and not one of them gets an answer. PreflightError: a migration that another run
-    left, as when it was interrupted, is still under way: what it will have done is not known yet. LostLockError.
+    UnaskedError: not one gets an answer. PreflightError: a migration that another run left, as when it was
+    interrupted, is still under way: what it will have done is not known yet. LostLockError.
     """
     until = time.monotonic() + MIGRATION_SECONDS
     while True:
-        if run.database is None:
-            run.database = _ask(run, release)
-        if run.database is None or not run.database.get("migrating"):
-            return run.database
+        said = run.database = run.database or _ask(run)
+        if not said.get("migrating"):
+            return said
         if time.monotonic() >= until:
             raise PreflightError(
                 "a migration is under way on the database; nothing was changed", f"environment {run.settings.env}",
@@ -104,14 +101,12 @@ def database(run: Run, release: str) -> Mapping[str, Any] | None:
         run.database = None
 
 
-def _ask(run: Run, release: str) -> dict[str, Any] | None:
+def _ask(run: Run) -> dict[str, Any]:
     failures = []
     for state in run.states:
-        if state.web and release in state.releases:
+        if state.web:
             try:
-                return run.session.remotes[state.name].call(commands.database(release))
+                return run.session.remotes[state.name].call(commands.database())
             except HostError as failed:
                 failures.append(failed)
-    if failures:
-        raise UnaskedError(f"the database cannot be asked, nothing was changed:\n{HostsError(failures).text()}")
-    return None
+    raise UnaskedError(f"the database cannot be asked, nothing was changed:\n{HostsError(failures).text()}")

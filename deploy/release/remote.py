@@ -8,7 +8,8 @@ import logging
 import math
 import socket
 import threading
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import paramiko
 
 from deploy.errors import Exit
 from deploy.release import commands
+from deploy.release.conversation import Conversation, Said
 from deploy.release.settings import DEPLOY_USER, Settings, Target
 
+HELPER = commands.helper("")[:-1]
 SILENT_PEER_MS = 20_000
 KEEPALIVE_SECONDS = 5  # what is sent and never acknowledged is how a dead host is noticed
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what it would log is raised, and told, as well
@@ -46,6 +49,7 @@ class Remote:
         self.target, self.settings = target, settings
         self._client = paramiko.SSHClient()
         self._channels: set[paramiko.Channel] = set()
+        self._talks = deque[Conversation]()  # with helpers that run, while nobody speaks to them
         self._making = threading.Lock()  # a call never meets a connection that is about to be replaced
 
     @property
@@ -111,33 +115,79 @@ class Remote:
     def call(self, command: commands.Command, stream: Iterable[bytes] = (), timeout: float = 120) -> dict[str, Any]:
         """Run one command with `stream` as standard input; answers its JSON. HostError: it failed.
 
+        What has its input at hand (a sequence) is said to a helper that this connection has running already;
+        anything else is a program of its own.
         timeout: seconds without a byte in either direction after which the host counts as lost.
         """
+        spoken = isinstance(stream, Sequence) and command[: len(HELPER)] == HELPER
         try:
             with self._making:
                 transport = self._client.get_transport()
             if transport is None:
                 raise UnreachableError(self.name, "not connected")
-            channel = transport.open_session(timeout=min(self.settings.connect_seconds, timeout))
-            self._channels.add(channel)
-            try:
-                channel.settimeout(timeout)
-                channel.exec_command(commands.shell(command))
-                with contextlib.suppress(OSError):  # it ended before it read everything: its answer says why
-                    for block in stream:
-                        channel.sendall(block)
-                    channel.shutdown_write()
-                out = b"".join(iter(lambda: channel.recv(65536), b""))
-                err = b"".join(iter(lambda: channel.recv_stderr(65536), b""))
-                code = channel.recv_exit_status()
-            finally:
-                self._channels.discard(channel)
-                channel.close()
+            if spoken:
+                said = self._say(transport, command, b"".join(stream), timeout)
+            else:
+                said = self._run(transport, command, stream, timeout)
         except TimeoutError:
             raise UnreachableError(self.name, f"no answer to `{command[3]}` within {timeout:.0f} s") from None
-        except (OSError, EOFError, paramiko.SSHException) as error:
+        except (OSError, EOFError, ValueError, paramiko.SSHException) as error:
             raise UnreachableError(self.name, f"the connection broke during `{command[3]}`: {error}") from None
-        return self._answer(code, out.decode(errors="replace"), err.decode(errors="replace").strip())
+        if said.code < 0 and not said.out and not transport.is_active():
+            raise UnreachableError(self.name, f"the connection broke during `{command[3]}`")
+        return self._answer(said.code, said.out, said.err)
+
+    def _run(
+        self, transport: paramiko.Transport, command: commands.Command, stream: Iterable[bytes], timeout: float
+    ) -> Said:
+        """A program's run."""
+        with self._open(transport, timeout) as channel, contextlib.closing(channel):
+            channel.settimeout(timeout)
+            channel.exec_command(commands.shell(command))
+            with contextlib.suppress(OSError):  # it ended before it read everything: its answer says why
+                for block in stream:
+                    channel.sendall(block)
+                channel.shutdown_write()
+            return Said.of(channel, b"")
+
+    def _say(self, transport: paramiko.Transport, command: commands.Command, sent: bytes, timeout: float) -> Said:
+        """One call of a helper that runs, which is started if none is idle; it goes on unless this call fails."""
+        talk = self._idle_talk()
+        with self._open(transport, timeout, talk.channel if talk else None) as channel:
+            try:
+                talk = talk or Conversation(channel)
+                said = talk.call(command, sent, timeout)
+            except BaseException:
+                channel.close()
+                raise
+        self._talks.append(talk)
+        return said
+
+    def _idle_talk(self) -> Conversation | None:
+        with contextlib.suppress(IndexError):
+            while (talk := self._talks.pop()).over:
+                pass
+            return talk
+        return None
+
+    def greet(self) -> None:
+        """Have a helper started, without waiting for it: who calls it next waits the less."""
+        transport = self._client.get_transport()
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # the first call tells
+            if transport:
+                self._talks.append(Conversation(transport.open_session(timeout=self.settings.connect_seconds)))
+
+    @contextlib.contextmanager
+    def _open(
+        self, transport: paramiko.Transport, timeout: float, channel: paramiko.Channel | None = None
+    ) -> Iterator[paramiko.Channel]:
+        """A channel, a new one unless it is given, that `abort` closes while the block runs."""
+        channel = channel or transport.open_session(timeout=min(self.settings.connect_seconds, timeout))
+        self._channels.add(channel)
+        try:
+            yield channel
+        finally:
+            self._channels.discard(channel)
 
     def _answer(self, code: int, out: str, err: str) -> dict[str, Any]:
         try:
@@ -159,6 +209,7 @@ class Remote:
 
     def close(self) -> None:
         """Close the connection."""
+        self._talks.clear()
         self._client.close()
 
 

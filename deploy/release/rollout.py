@@ -181,7 +181,7 @@ class Rollout:
         artefact = self.artefacts[step.argument]
         sent = self._each(
             step.hosts,
-            lambda remote: staging.send(remote, artefact, self.states[remote.name].venvs, self.token(remote)),
+            lambda remote: staging.send(remote, artefact, self.states[remote.name], self.token(remote)),
         )
         return ", ".join(f"{host} {size / 1e6:.1f} MB" for host, size in sent.items())
 

@@ -76,7 +76,6 @@ class Run:
         self.states: list[HostState] = []
         self.known: Known = {}  # every release's migrations, as the hosts' manifests tell them
         self.database: dict[str, Any] | None = None  # what it said under the lock, if somebody could ask it then
-        self._shown = ""  # the release that clients get
 
     def __enter__(self) -> Run:
         """Connect to everything at once. What does not answer is in `missing`."""
@@ -84,7 +83,6 @@ class Run:
             with self.report.step("connect"), ThreadPoolExecutor(max_workers=2) as pool:
                 asked = [pool.submit(self.balancers.preflight), pool.submit(self.edge.connect)]
                 self.session.__enter__()
-                self._shown = self.balancers.ask(self.balancers.addresses[0]).release
                 for one in asked:
                     try:
                         one.result()
@@ -165,13 +163,13 @@ class Run:
         return found
 
     def _ask_database(self) -> dict[str, Any] | None:
-        """What the database says under this run's lock, asked while hosts are asked for their state: by the release
-        that clients get, which the first web host most likely holds. None: who needs it asks again."""
+        """What the database says under this run's lock, asked while hosts are asked for their state. None: who needs
+        it asks again."""
         first = next((remote for name, remote in self.session.remotes.items() if name in self.web), None)
-        if first is None or not self._shown or not self.session.tokens:
+        if first is None or not self.session.tokens:
             return None
         try:
-            return first.call(commands.database(self._shown))
+            return first.call(commands.database())
         except HostError:
             return None
 

@@ -41,7 +41,7 @@ class Session:
     def __enter__(self) -> Self:
         """Connect to every host at once."""
         try:
-            self.each(self.hosts, lambda remote: remote.connect())
+            self.each(self.hosts, _reach)
         except HostsError as failures:
             for failure in failures.failures:
                 self.drop(failure)
@@ -192,6 +192,11 @@ class HostsError(Exception):
         """These failures as a condition that did not hold before anything was touched."""
         mend = self.mend() or f"ansible-playbook -i inventories/{env} site.yml"
         return PreflightError(f"not every host can be used, nothing was changed:\n{self.text()}", mend=mend)
+
+
+def _reach(remote: Remote) -> None:
+    remote.connect()
+    remote.greet()
 
 
 def _paragraph(failure: HostError) -> str:

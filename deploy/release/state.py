@@ -11,6 +11,7 @@ from typing import Any
 class HostState:
     """What a host runs: current release, serving activation, all running activations; what it holds.
 
+    venvs: names of the dependencies it holds; statics: the sha256 of the static files of its releases.
     warm: running activations beside the serving one whose web server could be switched to at once. stale: the
     serving one was started with other settings than the host has now. web: it has a web server. processes: it has
     worker processes. drained: the balancers leave it out.
@@ -27,6 +28,7 @@ class HostState:
     web: bool = True
     processes: bool = False
     drained: bool = False
+    statics: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -36,7 +38,7 @@ class HostState:
         return cls(
             name, status["current"], status["activation"],
             tuple(status["running"]), tuple(status["releases"]), tuple(status["venvs"]),
-            tuple(status["warm"]), bool(status["stale"]), web, processes, drained,
+            tuple(status["warm"]), bool(status["stale"]), web, processes, drained, tuple(status["statics"]),
         )  # fmt: skip
 
     @property

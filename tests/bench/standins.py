@@ -35,7 +35,7 @@ class Host:
     """One web host's helper: what it is told it remembers, and everything succeeds at once."""
 
     def __init__(self, name: str, venvs: list[str]) -> None:
-        self.name, self.venvs = name, venvs
+        self.name, self.venvs, self.statics = name, venvs, list[str]()
         self.activation: str | None = None
         self.running: list[str] = []
         self.migrations: dict[str, Any] = {}
@@ -61,6 +61,7 @@ class Host:
             "current": self.current, "activation": self.activation, "running": self.running,
             "warm": [each for each in self.running if each != self.activation], "stale": False,
             "releases": sorted(self.migrations), "migrations": self.migrations, "venvs": self.venvs,
+            "statics": self.statics,
             "ledger": self.ledger, "lock": lock if self.owner else None, "free_bytes": MUCH, "intent": None,
         }
 
@@ -92,6 +93,7 @@ class Host:
     def do_stage(self, words: list[str], sent: bytes) -> Answer:
         manifest = json.loads(sent.partition(b"\n")[0])
         self.migrations[manifest["id"]] = manifest["migrations"]
+        self.statics = [manifest["parts"]["static"]["sha256"]]
         return {"staged": True}
 
     def do_migrate(self, words: list[str], sent: bytes) -> Answer:
@@ -155,11 +157,24 @@ class Door(paramiko.ServerInterface):
 
     def _run(self, channel: paramiko.Channel, words: list[str]) -> None:
         with contextlib.suppress(OSError, EOFError):  # the other side may be gone
+            if words == ["session"]:
+                self._hold(channel)
+                return
             # All of its input first, as a client that still sends it does not know yet that the command was taken.
             sent = b"".join(iter(lambda: channel.recv(1 << 18), b""))
             channel.sendall(json.dumps(self.helper.act(words, sent)).encode() + b"\n")
             channel.send_exit_status(0)
             channel.close()
+
+
+    def _hold(self, channel: paramiko.Channel) -> None:
+        with channel.makefile("r") as calls:
+            for call in calls:
+                words, sent = json.loads(call)
+                answer = {"code": 0, "out": json.dumps(self.helper.act(words, sent.encode())), "err": ""}
+                channel.sendall(json.dumps(answer).encode() + b"\n")
+        channel.send_exit_status(0)
+        channel.close()
 
 
 def listen(port: int, address: str, door: Callable[[], Door], key: paramiko.PKey) -> None:

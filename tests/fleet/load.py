@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
 import ssl
 import statistics
 import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from deploy.client import Client
 from deploy.inventory import Fleet
@@ -136,7 +139,7 @@ class Load:
             return
 
     async def _run(self) -> None:
-        async with self._client(0) as single, self._client(50) as kept:
+        async with self._client(kept=False) as single, self._client(kept=True) as kept:
             pending: set[asyncio.Task[None]] = set()
             began = time.monotonic()
             for number in itertools.count():
@@ -152,40 +155,62 @@ class Load:
             if pending:
                 await asyncio.wait(pending)
 
-    def _client(self, kept: int) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=f"https://{self._address}", verify=self._context, timeout=15, trust_env=False,
-            headers={"Host": self._domain},
-            limits=httpx.Limits(max_keepalive_connections=kept, max_connections=None),
+    def _client(self, *, kept: bool) -> aiohttp.ClientSession:
+        session = aiohttp.ClientSession(
+            f"https://{self._domain}", timeout=aiohttp.ClientTimeout(total=15), cookie_jar=aiohttp.DummyCookieJar(),
+            connector=aiohttp.TCPConnector(
+                ssl=self._context, limit=0, force_close=not kept, resolver=At(self._address)
+            ),
         )
+        # By itself it asks again what a kept connection did not answer, and hides what this counts.
+        session._retry_connection = False
+        return session
 
-    async def _one(self, client: httpx.AsyncClient, number: int) -> None:
+    async def _one(self, client: aiohttp.ClientSession, number: int) -> None:
         kind = kind_of(number)
         began = time.monotonic()
         status, release, error, server = 0, "", "", ""
         try:
-            answer = await client.send(self._request(client, kind, number))
-            status, release = answer.status_code, answer.headers.get("X-Release-Id", "")
+            async with self._request(client, kind, number) as answer:
+                text = await answer.text()
+            status, release = answer.status, answer.headers.get("X-Release-Id", "")
             server = answer.headers.get("X-Served-By", "")
-            error = "" if status in (200, 201) else answer.text[:200]
-        except httpx.HTTPError as failure:
+            error = "" if status in (200, 201) else text[:200]
+        except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             error = f"{type(failure).__name__}: {failure}"
         self.results.append(Result(began, time.monotonic() - began, kind, status, release, error, server))
 
-    def _request(self, client: httpx.AsyncClient, kind: str, number: int) -> httpx.Request:
-        named = {"sni_hostname": self._domain}
+    def _request(
+        self, client: aiohttp.ClientSession, kind: str, number: int
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         if kind == "GET":
-            return client.build_request("GET", f"/api/v1/listings/{self._listing}/", extensions=named)
+            return client.get(f"/api/v1/listings/{self._listing}/")
         if kind == "long POST":
-            return client.build_request("POST", SLOW_PATH, json={"seconds": self.slow_seconds}, extensions=named)
+            return client.post(SLOW_PATH, json={"seconds": self.slow_seconds})
         day = datetime.now(UTC).date() + timedelta(days=1 + number // 5)
         body = json.dumps({
             "listing": self._listing, "check_in": str(day), "check_out": str(day + timedelta(days=1)), "guests": 1,
         }).encode()
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json",
                    "Content-Length": str(len(body))}
-        content = dribble(body) if kind == "slow POST" else body
-        return client.build_request("POST", "/api/v1/bookings/", headers=headers, content=content, extensions=named)
+        return client.post("/api/v1/bookings/", headers=headers, data=dribble(body) if kind == "slow POST" else body)
+
+
+class At(AbstractResolver):
+    """Finds every name at one address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The one address."""
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        return [{"hostname": host, "host": self._address, "port": port, "family": family, "proto": 0, "flags": 0}]
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 def kind_of(number: int) -> str:

@@ -35,12 +35,16 @@ def host(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     for folder in (
         "srv/booking/releases", "srv/booking/venvs", "srv/booking/static", "srv/booking/incoming",
         "run/booking", "var/lib/booking", "etc/booking/credentials", "etc/systemd/system", "usr/bin", "proc",
-        "units", "show", "timers", "bin",
+        "units", "show", "timers", "bin", "usr/lib/postgresql/17/bin",
     ):  # fmt: skip
         (root / folder).mkdir(parents=True)
     (root / "usr/bin/python3.13").touch()
     for name, text in {
-        "etc/booking/environment": "BOOKING_A=1\n",
+        "etc/booking/environment": "# settings\nBOOKING_A=1\n" + "".join(
+            f"BOOKING_DATABASE_{name}=the-{name.lower()}\n"
+            for name in ("HOST", "PORT", "NAME", "USER", "SSLMODE", "SSLROOTCERT")
+        ),
+        "etc/booking/credentials/database_password": "p4ss\n",
         "etc/booking/credentials/secret_key": "s3cret\n",
         "etc/systemd/system/booking-web@.service": "[Service]\n",
         "proc/meminfo": "MemTotal: 4096 kB\nMemAvailable: 2048 kB\n",
@@ -53,6 +57,7 @@ def host(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         "getent": "#!/bin/sh\necho '192.0.2.1 STREAM booking.example'\necho '192.0.2.1 DGRAM'\n",
         "journalctl": "#!/bin/sh\necho 'Boom: the last line'\n",
         "sync": "#!/bin/sh\n",
+        "setpriv": '#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n',
     }.items():
         (root / "bin" / name).write_text(text)
         (root / "bin" / name).chmod(0o755)

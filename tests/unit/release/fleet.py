@@ -103,6 +103,9 @@ class FakeHost:
         """Whether what is switched to runs."""
         return self.activation in (self.webs if self.web else self.works)
 
+    def greet(self) -> None:
+        """It is there already."""
+
     def abort(self) -> None:
         """Nothing is under way."""
 
@@ -115,7 +118,7 @@ class FakeHost:
             "current": self.current, "activation": self.activation, "running": self.running,
             "warm": [name for name in fresh if name != self.activation and name not in self.works],
             "stale": bool(self.activation) and self.made_with.get(str(self.activation)) != self.settings_version,
-            "releases": list(self.releases), "venvs": [], "ledger": list(self.ledger), "lock": self.lock,
+            "releases": list(self.releases), "venvs": [], "statics": [], "ledger": list(self.ledger), "lock": self.lock,
             "migrations": {release: FakeHost.migrations.get(release, {}) for release in self.releases},
             "intent": None, "free_bytes": 10**10,
         }  # fmt: skip

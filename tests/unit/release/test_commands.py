@@ -22,7 +22,8 @@ SUDO = ("sudo", "-n", "/usr/local/sbin/booking-release")
         (commands.beat(4), ("beat", "--token", "4")),
         (commands.renew(4), ("renew", "--token", "4")),
         (commands.preflight(), ("preflight",)),
-        (commands.database(NEW), ("database", NEW)),
+        (commands.database(), ("database",)),
+        (commands.session(), ("session",)),
         (commands.unlock(4), ("unlock", "--token", "4")),
         (
             commands.stage(NEW, ["venv", "code"], 4),

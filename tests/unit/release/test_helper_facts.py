@@ -45,6 +45,7 @@ def test_every_python_of_the_host_is_told_and_nothing_else(host: Host) -> None:
 @pytest.mark.parametrize("content", [None, "", "\n"])
 def test_a_secret_that_is_missing_or_empty_is_named(host: Host, content: str | None) -> None:
     host.configure(credentials=["database_password", "secret_key"])
+    (host.layout.credentials / "database_password").unlink()
     if content is not None:
         (host.layout.credentials / "database_password").write_text(content)
     assert facts(host)["credentials_missing"] == ["database_password"]

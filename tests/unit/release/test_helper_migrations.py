@@ -6,14 +6,17 @@ import pytest
 
 from .machine import NEW, Host, Release
 
-# booking-manage: answers what is applied, and fails with a message as often as the file `left` says
+# psql: answers what is applied
+PSQL = """#!/bin/sh
+printf '%s\\n' "$@" > {root}/asked
+env | grep ^PG | sort > {root}/environment
+cat > {root}/question
+[ -e {root}/down ] && {{ echo "connection refused" >&2; exit 2; }}
+printf '{{"applied": %s, "connections": 3}}' "$(cat {root}/applied)"
+"""
+# booking-manage: fails with a message as often as the file `left` says
 MANAGE = """#!/bin/sh
 echo "$@" >> {root}/manage.log
-if [ "$3" = --database ]; then
-    [ -e {root}/down ] && {{ echo "connection refused" >&2; exit 1; }}
-    printf '{{"applied": %s, "connections": 3}}' "$(cat {root}/applied)"
-    exit 0
-fi
 left=$(cat {root}/left)
 [ "$left" = 0 ] && exit 0
 echo $((left - 1)) > {root}/left
@@ -28,8 +31,10 @@ def database(host: Host, new: Release, monkeypatch: pytest.MonkeyPatch) -> Host:
     new.stage(host)
     for name, text in {"applied": "[]", "left": "0", "message": "canceling statement due to lock timeout"}.items():
         (host.root / name).write_text(text)
-    (host.root / "bin/booking-manage").write_text(MANAGE.format(root=host.root))
-    (host.root / "bin/booking-manage").chmod(0o755)
+    (host.root / "manage.log").touch()
+    for path, text in {"bin/booking-manage": MANAGE, "usr/lib/postgresql/17/bin/psql": PSQL}.items():
+        (host.root / path).write_text(text.format(root=host.root))
+        (host.root / path).chmod(0o755)
     monkeypatch.setattr(host.modules["migrations"], "PAUSE_SECONDS", 0)
     monkeypatch.setattr(host.modules["migrations"], "PATIENCE_SECONDS", 0.2)
     return host
@@ -89,7 +94,35 @@ def test_a_release_that_is_not_here_cannot_be_migrated_to(host: Host) -> None:
 
 
 def test_what_the_database_says_of_itself_is_passed_on(database: Host) -> None:
-    assert database.call("database", NEW) == (0, {"applied": [], "connections": 3})
+    assert database.call("database") == (0, {"applied": [], "connections": 3})
+
+
+def test_the_database_is_asked_as_the_application_with_its_settings(database: Host) -> None:
+    database.call("database")
+    told = dict(line.split("=", 1) for line in (database.root / "environment").read_text().splitlines())
+    assert told | {"PGHOST": "the-host", "PGSSLMODE": "the-sslmode", "PGPASSWORD": "p4ss"} == told
+    assert "p4ss" not in (database.root / "asked").read_text(), "everybody sees a program's arguments"
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("usr/lib/postgresql/17/bin/psql", "there is no"), ("etc/booking/environment", "is missing"),
+        ("etc/booking/credentials/database_password", "is missing"),
+    ],
+)  # fmt: skip
+def test_a_host_that_cannot_ask_the_database_says_what_it_lacks(database: Host, missing: str, said: str) -> None:
+    (database.root / missing).unlink()
+    code, answer = database.call("database")
+    assert code == 1
+    assert missing.rpartition("/")[2] in answer["error"]["what"]
+    assert said in answer["error"]["what"]
+    assert "converge this host" in answer["error"]["what"]
+
+
+def test_settings_without_a_database_are_told(database: Host) -> None:
+    (database.root / "etc/booking/environment").write_text("BOOKING_DATABASE_HOST=x\n")
+    assert "lacks BOOKING_DATABASE_PORT" in database.call("database")[1]["error"]["what"]
 
 
 def test_a_lock_that_was_lost_while_waiting_ends_the_attempts(database: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,26 @@ def test_dependencies_that_are_neither_there_nor_sent_are_told(host: Host, new: 
     assert leftovers(host) == []
 
 
+def test_static_files_that_are_there_need_not_be_sent_again(host: Host, tmp_path: Path) -> None:
+    """They are most of a release, and seldom change; a release keeps its own when the other one is removed."""
+    first, second = (Release(tmp_path / name, name, static={"a.css": "a.aaa.css"}) for name in (OLD, NEW))
+    first.stage(host)
+    assert host.call("status")[1]["statics"] == [second.manifest["parts"]["static"]["sha256"]]
+    assert second.stage(host, "code")[0] == 0
+    css = host.layout.releases / NEW / "static/a.aaa.css"
+    assert css.samefile(host.layout.releases / OLD / "static/a.aaa.css"), "a link takes no room"
+    host.act("remove", OLD)
+    assert css.read_text() == "a.aaa.css"
+
+
+def test_static_files_that_are_neither_there_nor_sent_are_told(host: Host, old: Release, new: Release) -> None:
+    old.stage(host)
+    code, answer = new.stage(host, "code")
+    assert code == 1
+    assert "static was not sent" in answer["error"]["what"]
+    assert not (host.layout.releases / NEW).exists()
+
+
 def test_a_truncated_part_is_refused_and_leaves_nothing(host: Host, new: Release) -> None:
     words = [word for part in ("venv", "code", "static") for word in ("--part", part)]
     stream = new.stream("venv", "code", "static")[:-10]

@@ -104,5 +104,6 @@ def test_a_long_run_is_kept_alive(fleet: dict[str, FakeHost], monkeypatch: pytes
 
     monkeypatch.setattr(lease, "BEATS_A_LEASE", 60 / 0.02)
     FakeHost.after, FakeHost.faults = after, fault
+    FakeHost.migrations = {OLD: {"shop.0001_initial": {"class": "expand", "since": ""}}}
     engine.deploy("test", OLD)
     assert set(beats) == {"web1", "web2", "web3"}

@@ -63,6 +63,7 @@ def test_one_host_fails_and_none_switches(fleet: dict[str, FakeHost], host: str,
 
 @pytest.mark.parametrize("act", ACTS)
 def test_a_failed_first_release_leaves_a_fleet_without_one(fleet: dict[str, FakeHost], act: tuple[str, int]) -> None:
+    FakeHost.migrations = {OLD: {"shop.0001_initial": INITIAL}}
     FakeHost.faults = breaks("web1", act[0], skip=act[1])
     failed(engine.deploy, "test", OLD)
     assert serves(fleet) == {None}

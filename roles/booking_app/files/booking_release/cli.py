@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import IO, Any, NamedTuple
 
-from . import activations, facts, lock, migrations, records, settling, store, switch, systemd
+from . import activations, database, facts, lock, migrations, records, session, settling, store, switch, systemd
 from .layout import HelperError, Layout, activation_id, release_id, release_of
 
 LONGEST_INPUT = 1 << 20
@@ -87,7 +87,7 @@ class Act(NamedTuple):
 ACTS: dict[str, Act] = {
     "status": Act(lambda call: records.status(call.at), False),
     "preflight": Act(lambda call: facts.preflight(call.at), False),
-    "database": Act(lambda call: migrations.database(call.at, call.args.release), False, ("release",)),
+    "database": Act(lambda call: database.ask(call.at), False),
     "lock": Act(lambda call: take_lock(call.at, call.args.owner, call.args.replace), False, ("owner",), ("replace",)),
     "beat": Act(lambda _: {"beaten": True}, True),  # the check of its token was the sign of life
     "renew": Act(lambda call: lock.renew(call.at, call.args.token), True),
@@ -120,6 +120,9 @@ ACTS: dict[str, Act] = {
         True, ("releases",),
     ),
     "boot": Act(lambda call: switch.boot(call.at), False),
+    "session": Act(
+        lambda call: session.hold(call.stream, lambda words, sent: main(words, call.at, sent)), False
+    ),
 }  # fmt: skip
 
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from .activations import current_activation, current_release, is_fresh
 from .layout import FULL, HelperError, Layout, write_volatile
 from .lock import held
 from .marks import settings_digest
-from .store import migrations_of, staged
+from .store import migrations_of, staged, static_of
 from .systemd import RUNNING, WEB, loaded
 
 LEDGER_ENTRIES = 200
@@ -99,6 +99,7 @@ def status(layout: Layout) -> dict[str, Any]:
         "stale": serving is not None and not is_fresh(layout, serving, digest),
         "releases": releases,
         "migrations": {release: migrations_of(layout, release) for release in releases},
+        "statics": sorted({static_of(layout, release) for release in releases}),
         "venvs": sorted(path.name for path in layout.venvs.iterdir()),
         "ledger": ledger,
         "lock": lock,

@@ -105,17 +105,30 @@ def prepare(
     venv = layout.venvs / manifest["venv"]
     if not venv.is_dir():
         place_venv(box, venv, manifest["python"])
-    for name in ("code", "static"):
-        if not (box / name).exists():
-            raise HelperError(f"the part {name} was not sent")
+    if not (box / "code").exists():
+        raise HelperError("the part code was not sent")
     unpack(box / "code", box / "release")
-    unpack(box / "static", box / "release/static")
+    if (box / "static").exists():
+        unpack(box / "static", box / "release/static")
+    else:
+        share_static(layout, manifest["parts"]["static"]["sha256"], box / "release/static")
     (box / "release/venv").symlink_to(f"../../venvs/{manifest['venv']}")
     (box / "release/manifest.json").write_text(json.dumps(manifest))
     published_names(box / "release")
     with layout.guard():
         allowed()
         give_name(box / "release", layout.releases / manifest["id"])
+
+
+def share_static(layout: Layout, sha256: str, target: Path) -> None:
+    """Give a release the static files of another one that has the same, as links; HelperError: none here has."""
+    import shutil  # most acts copy nothing, and each pays for what is imported
+
+    for release in staged(layout):
+        if static_of(layout, release) == sha256:
+            shutil.copytree(layout.releases / release / "static", target, copy_function=os.link)
+            return
+    raise HelperError("the part static was not sent, and no release on this host has the same")
 
 
 def place_venv(box: Path, venv: Path, python: str) -> None:
@@ -178,6 +191,11 @@ def migrations_of(layout: Layout, release: str) -> dict[str, dict[str, str]]:
     """A release's migrations by "app.name", with their class; {} for one that was built before they had any."""
     found = manifest_of(layout, release)["migrations"]
     return found if isinstance(found, dict) else {}
+
+
+def static_of(layout: Layout, release: str) -> str:
+    """The sha256 of the part that a release's static files came in."""
+    return str(manifest_of(layout, release)["parts"]["static"]["sha256"])
 
 
 def sweep(path: Path) -> None:
