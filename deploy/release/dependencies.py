@@ -52,7 +52,7 @@ def make(code: Path, work: Path, below: Path, settings: Settings, recipe: int, p
          "--only-binary", ":all:", "--require-hashes", "--link-mode", "copy", "--requirements", str(lock)],
         cwd=work, what="installing the dependencies",
     )  # fmt: skip
-    _strip_controller(packages)
+    _strip(packages)
     (ready / TREE / "pyvenv.cfg").write_text(
         f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {settings.python_version}\n"
     )
@@ -72,10 +72,17 @@ def _whole(folder: Path) -> bool:
         return False
 
 
-def _strip_controller(packages: Path) -> None:
-    """Take out what uv writes of this machine: console scripts carry the path of its Python."""
+def _strip(packages: Path) -> None:
+    """Take out what uv writes of this machine (console scripts carry the path of its Python), and the sources of
+    translations: a fifth of the files, and no program reads them."""
     shutil.rmtree(packages / "bin", ignore_errors=True)
     (packages / ".lock").unlink(missing_ok=True)
+    for source in packages.rglob("*.po"):
+        source.unlink()
     for record in packages.glob("*.dist-info/RECORD"):
         lines = record.read_text().splitlines(keepends=True)
-        record.write_text("".join(line for line in lines if not line.startswith(("bin/", "../../bin/"))))
+        record.write_text("".join(line for line in lines if not _stripped(line.partition(",")[0])))
+
+
+def _stripped(name: str) -> bool:
+    return name.startswith(("bin/", "../../bin/")) or name.endswith(".po")

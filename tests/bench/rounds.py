@@ -1,4 +1,4 @@
-"""One round of each: deploys and rollbacks by the engine, then the naive reference, all under one kind of load."""
+"""One round of each: deploys and rollbacks by the engine, alone and under load, then the naive reference."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ class Plan:
     cold: list[str] = field(default_factory=list)
     migration: list[str] = field(default_factory=list)
     dependencies: list[str] = field(default_factory=list)
+    load: list[str] = field(default_factory=list)
 
     @property
     def every(self) -> list[str]:
         """All of them."""
-        return [self.base, *self.code, *self.cold, *self.migration, *self.dependencies]
+        return [self.base, *self.code, *self.cold, *self.migration, *self.dependencies, *self.load]
 
 
 @dataclass
@@ -54,6 +55,7 @@ def make(rounds: int) -> Plan:
     for number in range(rounds):
         made.code.append(commits.make(f"code {number}"))
         made.cold.append(commits.make(f"cold {number}"))
+        made.load.append(commits.make(f"under load {number}"))
         name = f"{MIGRATIONS}/{int(last[:4]) + 1:04}_test_bench.py"
         nothing = commits.migration('migrations.RunSQL("SELECT 1")', after=last, declares='EXPAND = "changes nothing"')
         made.migration.append(commits.make(f"migration {number}", {name: nothing}))
@@ -71,57 +73,71 @@ def done(run: Run) -> Run:
     return run
 
 
-def engine(site: Site, load: Load, made: Plan, number: int, found: Measured) -> None:
-    """One round of the engine: each kind of deploy, each followed by a rollback to the same release."""
+def engine(site: Site, made: Plan, number: int, found: Measured) -> None:
+    """One round of the engine, with no clients but its own probe: each kind of deploy, and each kind of rollback."""
     base = commits.release(made.base)
 
-    def deploy(commit: str) -> tuple[Run, float]:
-        run = done(site.start("deploy", "--ref", commit))
-        ends = run.step_ends()
-        switched = max(at for title, at in ends.items() if title.startswith(Action.SWAP.value))
-        load.settle(SETTLE_SECONDS)
-        return run, switched - ends[Action.BEGIN.value]
+    def deploy(commit: str) -> float:
+        return until_switched(done(site.start("deploy", "--ref", commit)))
 
-    def rollback() -> tuple[Run, float]:
-        began = time.monotonic()
-        run = done(site.start("rollback"))
-        took = time.monotonic() - began
-        load.settle(SETTLE_SECONDS)
-        if site.everywhere() != {base}:
-            raise RuntimeError(f"rolled back to {site.everywhere()}, not to {base}")
-        return run, took
-
-    def plot(title: str, run: Run, new: str) -> None:
-        ends = run.step_ends()
-        marks = [(at, name) for name, at in ends.items() if name.split()[0] in {"stage", "start", "swap", "end"}]
-        found.timelines[title] = timeline(title, load.results, new, run.began, marks, run.times[-1])
-
-    run, seconds = deploy(made.code[number])
-    found.add("deploy, code only", seconds)
-    found.during += [each for each in load.results if run.began <= each.at <= run.times[-1]]
-    plot("A deploy", run, commits.release(made.code[number]))
-    run, seconds = rollback()
-    found.add("rollback, warm: the command", seconds)
+    found.add("deploy, code only", deploy(made.code[number]))
+    took = rollback(site, base)
+    found.add("rollback, warm: the command", took)
     found.add("rollback, warm: the switch", site.ledger(site.web[0])[-1]["seconds"][Action.SWAP.value])
-    plot("A rollback", run, base)
 
     deploy(made.cold[number])
     for name in site.web:
         for activation in site.status(name)["warm"]:
             site.helper(name, "cool", activation)
-    run, _ = rollback()
+    run = done(site.start("rollback"))
     took = site.ledger(site.web[0])[-1]["seconds"]
     switched = run.step_ends()[Action.SWAP.value] - run.step_ends()[Action.BEGIN.value]
     found.add("rollback, cold, of start to ready", switched / took[Action.START.value])
 
-    _, seconds = deploy(made.migration[number])
-    found.add("deploy, with a migration", seconds)
-    rollback()
+    found.add("deploy, with a migration", deploy(made.migration[number]))
+    rollback(site, base)
     site.sql("DELETE FROM django_migrations WHERE app = 'listings' AND name LIKE '%_test_%'")
 
-    _, seconds = deploy(made.dependencies[number])
+    seconds = deploy(made.dependencies[number])
     found.add("deploy, new dependencies, of code only", seconds / found.values["deploy, code only"][-1])
-    rollback()
+    rollback(site, base)
+
+
+def under_load(site: Site, load: Load, made: Plan, number: int, found: Measured) -> None:
+    """One round of a deploy and a rollback while clients come: what they see of it, and what they cost it."""
+    base, new = (commits.release(commit) for commit in (made.base, made.load[number]))
+
+    def plot(title: str, run: Run, brought: str) -> None:
+        ends = run.step_ends()
+        marks = [(at, name) for name, at in ends.items() if name.split()[0] in {"stage", "start", "swap", "end"}]
+        found.timelines[title] = timeline(title, load.results, brought, run.began, marks, run.times[-1])
+
+    run = done(site.start("deploy", "--ref", made.load[number]))
+    load.settle(SETTLE_SECONDS)
+    found.add("deploy, code only, under load", until_switched(run))
+    found.during += [each for each in load.results if run.began <= each.at <= run.times[-1]]
+    plot("A deploy", run, new)
+    run = done(site.start("rollback"))
+    load.settle(SETTLE_SECONDS)
+    found.add("rollback, warm: the command, under load", run.times[-1] - run.began)
+    found.during += [each for each in load.results if run.began <= each.at <= run.times[-1]]
+    plot("A rollback", run, base)
+
+
+def until_switched(run: Run) -> float:
+    """Seconds of a deploy from the start of staging until every web host serves the release."""
+    ends = run.step_ends()
+    return max(at for title, at in ends.items() if title.startswith(Action.SWAP.value)) - ends[Action.BEGIN.value]
+
+
+def rollback(site: Site, to: str) -> float:
+    """A rollback, which has to end at a release; the seconds that the command took."""
+    began = time.monotonic()
+    done(site.start("rollback"))
+    took = time.monotonic() - began
+    if site.everywhere() != {to}:
+        raise RuntimeError(f"rolled back to {site.everywhere()}, not to {to}")
+    return took
 
 
 def reference(naive: Naive, load: Load, made: Sequence[str], number: int, found: Measured) -> None:

@@ -31,17 +31,18 @@ def connect(**settings):
 
 @pytest.fixture
 def run(tmp_path: Path):  # type: ignore[no-untyped-def] # a function of words and variables
-    (tmp_path / "psycopg.py").write_text(DRIVER)
+    (tmp_path / "driver").mkdir()
+    (tmp_path / "driver/psycopg.py").write_text(DRIVER)
     (tmp_path / "database_password").write_text("pw\n")
     names = ("HOST", "PORT", "NAME", "USER", "SSLMODE", "SSLROOTCERT")
     fixed = {f"BOOKING_DATABASE_{name}": "x" for name in names} | {
-        "CREDENTIALS_DIRECTORY": str(tmp_path), "PYTHONPATH": str(tmp_path), "SAID": str(tmp_path / "said"),
+        "CREDENTIALS_DIRECTORY": str(tmp_path), "PYTHONPATH": str(tmp_path / "driver"), "SAID": str(tmp_path / "said"),
     }  # fmt: skip
 
     def call(*words: str, **variables: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
         done = subprocess.run(
             [sys.executable, str(HELPER / "exclusively"), *words], env={**os.environ, **fixed, **variables},
-            capture_output=True, text=True, check=False,
+            capture_output=True, text=True, check=False, cwd=tmp_path,
         )  # fmt: skip
         return done, (tmp_path / "said").read_text().splitlines()
 
@@ -49,13 +50,21 @@ def run(tmp_path: Path):  # type: ignore[no-untyped-def] # a function of words a
 
 
 def test_a_command_runs_while_the_advisory_lock_is_held(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    done, said = run("sh", "-c", f"echo command >> {tmp_path}/said; exit 7")
-    assert done.returncode == 7
-    assert said == ["SET lock_timeout = '10s'", "SELECT pg_advisory_lock(%s)", "command", "closed"]
+    (tmp_path / "beside.py").touch()
+    (tmp_path / "manage.py").write_text(
+        "import beside, os, sys\nopen(os.environ['SAID'], 'a').write(f'{__name__} {sys.argv}\\n')\nsys.exit(7)"
+    )
+    done, said = run("manage.py", "migrate", "--noinput")
+    assert done.returncode == 7, done.stderr
+    assert said == [
+        "SET lock_timeout = '10s'", "SELECT pg_advisory_lock(%s)",
+        "__main__ ['manage.py', 'migrate', '--noinput']", "closed",
+    ]  # fmt: skip
 
 
 def test_a_command_does_not_run_while_another_holds_the_lock(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    done, said = run("sh", "-c", f"echo command >> {tmp_path}/said", TAKEN="1")
+    (tmp_path / "manage.py").write_text("import os\nopen(os.environ['SAID'], 'a').write('program')")
+    done, said = run("manage.py", TAKEN="1")
     assert done.returncode == 1
     assert "another migration has held the advisory lock" in done.stderr
-    assert "command" not in said
+    assert "program" not in said

@@ -11,7 +11,7 @@ from .store import manifest_of
 from .systemd import RUNNING, WEB, State, begin, is_activation, journal, keep_warm, loaded, states, systemctl, unit_of
 
 POLL_SECONDS = 0.02
-STATE_SECONDS = 0.2  # systemd is asked less often than the socket: each question is a process
+STATE_SECONDS = 0.5  # systemd is asked less often than the socket: each question is a process
 
 
 def kinds_of(layout: Layout) -> list[str]:

@@ -68,10 +68,7 @@ def inside(name: str) -> bool:
 
 def write(stream: IO[bytes], path: str, size: int, executable: int, made: set[str], archive: str) -> None:
     """Write one file from the stream; what is there already is not followed and not replaced."""
-    folder = path.rpartition("/")[0]
-    if folder not in made:
-        Path(folder).mkdir(mode=0o755, parents=True, exist_ok=True)
-        made.add(folder)
+    make_folder(path.rpartition("/")[0], made)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o755 if executable else 0o644)
     try:
         left = size
@@ -84,6 +81,14 @@ def write(stream: IO[bytes], path: str, size: int, executable: int, made: set[st
         os.close(handle)
     if size % BLOCK:
         exactly(stream, BLOCK - size % BLOCK, archive)
+
+
+def make_folder(path: str, made: set[str]) -> None:
+    """Make a folder, and those above it, unless they were `made` already."""
+    if path not in made:
+        make_folder(path.rpartition("/")[0], made)
+        Path(path).mkdir(mode=0o755)
+        made.add(path)
 
 
 def padded(stream: IO[bytes], size: int, archive: str) -> bytes:
