@@ -56,6 +56,16 @@ def test_service_is_sandboxed(host):
         assert set(shown.splitlines()) == wanted, unit
 
 
+def test_release_that_serves_gives_way_to_nobody(host):
+    """It does until it is ready, so that its start takes nothing from the one before."""
+    activation = host.file("/run/booking/current.sock").linked_to.rpartition("/")[2].removesuffix(".sock")
+    unit = f"booking-web@{activation}.service"
+    assert host.check_output(f"systemctl show --value --property=Nice {unit}") == "5", "the control"
+    main = host.check_output(f"systemctl show --value --property=MainPID {unit}")
+    assert host.check_output(f"ps -L -o ni= --ppid {main} -p {main} | sort -u").split() == ["0"]
+    assert host.check_output(f"cat /proc/{main}/autogroup").endswith(" nice 0")
+
+
 def test_every_process_that_the_inventory_lists_runs_with_the_activation_that_serves(host, fleet, value):
     activation = json.loads(host.check_output(f"{HELPER} status"))["activation"]
     mine = {group for group in ("web", "workers") if host.name in [each.name for each in fleet.group(group)]}

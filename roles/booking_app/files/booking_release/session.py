@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from .layout import HelperError
+from .pace import give_way
 
 LONGEST_LINE = 1 << 21
 
@@ -27,7 +28,7 @@ def hold(stream: IO[bytes], run: Run) -> dict[str, Any]:
     for line in iter(lambda: stream.readline(LONGEST_LINE), b""):
         words, sent = call_of(line)
         note(words)
-        print(json.dumps(apart(lambda words=words, sent=sent: run(words, io.BytesIO(sent)))), flush=True)
+        print(json.dumps(apart(words, lambda words=words, sent=sent: run(words, io.BytesIO(sent)))), flush=True)
         acts += 1
     return {"acts": acts}
 
@@ -49,8 +50,8 @@ def call_of(line: bytes) -> tuple[list[str], bytes]:
     raise HelperError(f"not a call: {line[:100]!r}", code=2)
 
 
-def apart(run: Callable[[], int]) -> dict[str, Any]:
-    """Run in a process of its own: its exit status, and what it and its own processes printed."""
+def apart(words: list[str], run: Callable[[], int]) -> dict[str, Any]:
+    """Run an act in a process of its own: its exit status, and what it and its own processes printed."""
     out, err = os.memfd_create("out"), os.memfd_create("err")
     child = os.fork()
     if not child:
@@ -59,6 +60,7 @@ def apart(run: Callable[[], int]) -> dict[str, Any]:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(out, 1)
             os.dup2(err, 2)
+            give_way("".join(words[:1]))
             code = run()
             sys.stdout.flush()
         except BaseException:

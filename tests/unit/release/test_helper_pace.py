@@ -1,0 +1,79 @@
+"""What prepares a release gives way to the one that serves, and no longer once it is ready."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .machine import HELPER, Host
+
+IMPORT = f"import sys; sys.path.insert(0, {str(HELPER)!r})\nfrom booking_release import pace\n"
+SAYS = "import os; from pathlib import Path\n"
+SAYS += "print(os.getpriority(os.PRIO_PROCESS, 0), Path('/proc/self/autogroup').read_text().split()[-1])\n"
+# a service that gives way, with a thread of its own and a process that has one as well
+SERVICE = """
+import os, sys, threading, time
+os.nice(5)
+open("/proc/self/autogroup", "w").write("5")
+def stay():
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+stay()
+child = os.fork()
+if child:
+    print(child, flush=True)
+else:
+    stay()
+time.sleep(60)
+"""
+
+pytestmark = pytest.mark.usefixtures("autogroups")
+
+
+@pytest.fixture
+def autogroups() -> None:
+    """Where the kernel has none, niceness alone is told; every kernel of Debian has them."""
+    assert Path("/proc/self/autogroup").exists()
+
+
+def said(act: str) -> list[str]:
+    """The niceness of a process that does an act, and of its session."""
+    program = IMPORT + f"pace.give_way({act!r})\n" + SAYS
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, process_group=0)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("act", ["stage", "remove"])
+def test_what_nobody_waits_for_gives_way(act: str) -> None:
+    assert said(act) == ["5", "5"]
+
+
+@pytest.mark.parametrize("act", ["swap", "start", "status", ""])
+def test_what_somebody_waits_for_does_not(act: str) -> None:
+    assert said(act)[0] == "0"
+
+
+def test_a_service_that_is_ready_has_its_full_pace_in_every_thread(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it asks for takes root's rights, and the kernel's answer is looked at on real hosts."""
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "setpriority", lambda kind, thread, nice: asked.append((thread, nice)))
+    command = [sys.executable, "-c", SERVICE]
+    service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert service.stdout is not None
+        child = int(service.stdout.readline())
+        folders = [Path(f"/proc/{process}/task") for process in (service.pid, child)]
+        while not all(len(list(folder.iterdir())) == 2 for folder in folders):
+            assert service.poll() is None
+        threads = [int(thread.name) for folder in folders for thread in folder.iterdir()]
+        assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {5}, "the control"
+        importlib.import_module("booking_release.pace").full_pace(service.pid)
+        assert sorted(asked) == sorted((thread, 0) for thread in threads)
+        assert Path(f"/proc/{service.pid}/autogroup").read_text().split()[-1] == "0"
+    finally:
+        os.killpg(service.pid, 9)
+        service.wait()
