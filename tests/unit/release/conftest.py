@@ -63,6 +63,7 @@ def host(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         (root / "bin" / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{root}/bin:{os.environ['PATH']}")
     found = Host(root)
+    monkeypatch.setattr(found.modules["systemd"], "TRANSIENT", root / "timers")
     found.configure(
         probe_host="booking.example", web_port=1, ready_seconds=5, served_seconds=0.2, steady_seconds=0,
         lease_seconds=60, web=True, processes=[], credentials=["secret_key"],

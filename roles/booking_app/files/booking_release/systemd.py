@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from .layout import HelperError, activation_id
@@ -12,6 +13,7 @@ JOURNAL_LINES = 20
 RUNNING = {"active", "activating", "reloading"}
 COOL = "booking-cool-"
 HELPER = "/usr/local/sbin/booking-release"
+TRANSIENT = Path("/run/systemd/transient")  # the units that systemd-run made, for as long as they are (systemd.unit(5))
 
 
 class State(NamedTuple):
@@ -115,4 +117,5 @@ def cool_later(activation: str, seconds: int) -> bool:
 
 def keep_warm(activation: str = "*") -> None:
     """Forget that an activation (or any) was to be ended later, also where that has just begun."""
-    systemctl("stop", f"{COOL}{activation}.timer", f"{COOL}{activation}.service")
+    if any(TRANSIENT.glob(f"{COOL}{activation}.*")):
+        systemctl("stop", f"{COOL}{activation}.timer", f"{COOL}{activation}.service")
