@@ -103,7 +103,8 @@ def named(entry: dict[str, Any]) -> list[dict[str, Any]]:
     """The entry, or one for each path that its pattern matches."""
     if entry["state"] != "absent" or not glob.has_magic(entry["path"]):
         return [entry]
-    return [entry | {"path": path} for path in sorted(glob.glob(entry["path"])) if path not in entry["keep"]]
+    found = sorted(str(path) for path in Path("/").glob(entry["path"].lstrip("/")))
+    return [entry | {"path": path} for path in found if path not in entry["keep"]]
 
 
 def differs(entry: dict[str, Any]) -> bool:
