@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 
@@ -21,9 +22,9 @@ class Said:
     err: str
 
     @classmethod
-    def of(cls, channel: paramiko.Channel, out: bytes) -> Said:
-        """The end of a program: `out`, and what it has yet to say."""
-        out += b"".join(iter(lambda: channel.recv(BLOCK), b""))
+    def of(cls, channel: paramiko.Channel) -> Said:
+        """The end of a program, and what it has yet to say."""
+        out = b"".join(iter(lambda: channel.recv(BLOCK), b""))
         err = b"".join(iter(lambda: channel.recv_stderr(BLOCK), b""))
         return cls(channel.recv_exit_status(), out.decode(errors="replace"), err.decode(errors="replace").strip())
 
@@ -42,13 +43,18 @@ class Conversation:
         TimeoutError: nothing came for so many seconds. OSError: the channel is closed.
         """
         self.channel.settimeout(timeout)
-        self.channel.sendall(commands.spoken(command, sent))
+        with contextlib.suppress(OSError):  # it ended before it read that: its answer says why
+            self.channel.sendall(commands.spoken(command, sent))
         while b"\n" not in self._rest:
             if not (block := self.channel.recv(BLOCK)):
-                return Said.of(self.channel, self._rest)
+                return Said.of(self.channel)
             self._rest += block
         line, _, self._rest = self._rest.partition(b"\n")
-        return Said(**json.loads(line))
+        said = json.loads(line)
+        if "error" in said:  # of the helper itself, which ends with it
+            self.channel.close()
+            return Said(1, line.decode(errors="replace"), "")
+        return Said(said["code"], said["out"], said["err"].strip())
 
     @property
     def over(self) -> bool:

@@ -22,6 +22,7 @@ from deploy.release.settings import DEPLOY_USER, Settings, Target
 
 HELPER = commands.helper("")[:-1]
 SILENT_PEER_MS = 20_000
+ENDING_SECONDS = 0.2
 KEEPALIVE_SECONDS = 5  # what is sent and never acknowledged is how a dead host is noticed
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what it would log is raised, and told, as well
 
@@ -131,10 +132,12 @@ class Remote:
                 said = self._run(transport, command, stream, timeout)
         except TimeoutError:
             raise UnreachableError(self.name, f"no answer to `{command[3]}` within {timeout:.0f} s") from None
-        except (OSError, EOFError, ValueError, paramiko.SSHException) as error:
+        except (OSError, EOFError, KeyError, ValueError, paramiko.SSHException) as error:
             raise UnreachableError(self.name, f"the connection broke during `{command[3]}`: {error}") from None
-        if said.code < 0 and not said.out and not transport.is_active():
-            raise UnreachableError(self.name, f"the connection broke during `{command[3]}`")
+        if said.code < 0:
+            transport.join(ENDING_SECONDS)  # its channels are closed a moment before it says that it is over
+            if not transport.is_active():
+                raise UnreachableError(self.name, f"the connection broke during `{command[3]}`")
         return self._answer(said.code, said.out, said.err)
 
     def _run(
@@ -148,7 +151,7 @@ class Remote:
                 for block in stream:
                     channel.sendall(block)
                 channel.shutdown_write()
-            return Said.of(channel, b"")
+            return Said.of(channel)
 
     def _say(self, transport: paramiko.Transport, command: commands.Command, sent: bytes, timeout: float) -> Said:
         """One call of a helper that runs, which is started if none is idle; it goes on unless this call fails."""
@@ -175,7 +178,8 @@ class Remote:
         transport = self._client.get_transport()
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # the first call tells
             if transport:
-                self._talks.append(Conversation(transport.open_session(timeout=self.settings.connect_seconds)))
+                with self._open(transport, self.settings.connect_seconds) as channel:
+                    self._talks.append(Conversation(channel))
 
     @contextlib.contextmanager
     def _open(
@@ -198,6 +202,8 @@ class Remote:
                 raise UnreachableError(self.name, what, self._converge()) from None
             raise HostError(self.name, f"the helper ended with {code}: {err or out.strip() or 'no output'}") from None
         if error := answer.get("error"):
+            if "invalid choice: 'session'" in error["what"]:
+                raise UnreachableError(self.name, "its release helper is older than this engine", self._converge())
             kind = FencedError if code == Exit.LOCKED else HostError
             raise kind(self.name, error["what"], unit=error["unit"], journal=error["journal"])
         return answer
@@ -209,8 +215,8 @@ class Remote:
 
     def close(self) -> None:
         """Close the connection."""
+        self._client.close()  # first: a channel that is forgotten says goodbye, which a dead line would hold up
         self._talks.clear()
-        self._client.close()
 
 
 def file_blocks(path: Path, size: int = 1 << 18) -> Iterable[bytes]:

@@ -22,15 +22,10 @@ options:
         type: path
         required: true
       state:
-        description: A file with C(content), a folder, or nothing at all; then the path may be a pattern.
+        description: A file with C(content), a folder, or nothing at all.
         type: str
         choices: [file, directory, absent]
         default: file
-      keep:
-        description: What matches the pattern of C(state=absent), and stays all the same.
-        type: list
-        elements: path
-        default: []
       content:
         description: The file's whole content; required for C(state=file).
         type: str
@@ -74,8 +69,7 @@ paths:
   returned: always
 """
 
-import glob  # noqa: E402 - Ansible reads the documentation above first
-import grp  # noqa: E402 - as above
+import grp  # noqa: E402 - Ansible reads the documentation above first
 import os  # noqa: E402 - as above
 import pwd  # noqa: E402 - as above
 import shlex  # noqa: E402 - as above
@@ -89,7 +83,6 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - as above
 OPTIONS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["file", "directory", "absent"], "default": "file"},
-    "keep": {"type": "list", "elements": "path", "default": []},
     "content": {"type": "str"},
     "create_only": {"type": "bool", "default": False},
     "owner": {"type": "str", "default": "root"},
@@ -97,14 +90,6 @@ OPTIONS: dict[str, Any] = {
     "mode": {"type": "str", "default": "0644"},
     "validate": {"type": "str"},
 }
-
-
-def named(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entry, or one for each path that its pattern matches."""
-    if entry["state"] != "absent" or not glob.has_magic(entry["path"]):
-        return [entry]
-    found = sorted(str(path) for path in Path("/").glob(entry["path"].lstrip("/")))
-    return [entry | {"path": path} for path in found if path not in entry["keep"]]
 
 
 def differs(entry: dict[str, Any]) -> bool:
@@ -194,7 +179,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        changed = [entry for asked in module.params["files"] for entry in named(asked) if differs(entry)]
+        changed = [entry for entry in module.params["files"] if differs(entry)]
         for entry in changed:
             if entry["state"] == "file" and entry["validate"] and before(entry) != after(entry):
                 check(module, entry)

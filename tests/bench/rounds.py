@@ -122,6 +122,8 @@ def under_load(site: Site, load: Load, made: Plan, number: int, found: Measured)
     found.add("rollback, warm: the command, under load", run.times[-1] - run.began)
     found.during += [each for each in load.results if run.began <= each.at <= run.times[-1]]
     plot("A rollback", run, base)
+    if site.everywhere() != {base}:
+        raise RuntimeError(f"rolled back to {site.everywhere()}, not to {base}")
 
 
 def until_switched(run: Run) -> float:

@@ -40,7 +40,7 @@ def deploy_steps():
     """The steps of a deploy to the web hosts of the fleet, as the plan has them."""
     release = "20260101T000000Z-0000001"
     status = {"current": release, "activation": f"{release}.1", "running": [f"{release}.1"], "warm": [],
-              "stale": False, "releases": [release], "venvs": []}
+              "stale": False, "releases": [release], "venvs": [], "statics": []}
     states = [HostState.of(name, status, processes=True) for name in WEB]
     return plan.steps_of(states, "20260102T000000Z-0000002")["deploy"]
 

@@ -122,16 +122,6 @@ def test_what_must_be_absent_is_removed_once(run, tmp_path, kind):
     assert run(entry)["changed"] is False
 
 
-def test_of_a_pattern_only_what_is_named_stays(run, tmp_path):
-    for name in ("app-one.conf", "app-two.conf", "other.conf"):
-        (tmp_path / name).write_text("x")
-    entry = {"path": f"{tmp_path}/app-*.conf", "state": "absent", "keep": [f"{tmp_path}/app-two.conf"]}
-    assert run(entry, check=True)["paths"] == [f"{tmp_path}/app-one.conf"]
-    assert run(entry)["changed"] is True
-    assert sorted(path.name for path in tmp_path.glob("*.conf")) == ["app-two.conf", "other.conf"]
-    assert run(entry)["changed"] is False
-
-
 def test_link_is_replaced_by_a_file_and_its_target_left_alone(run, tmp_path):
     (tmp_path / "target").write_text("other")
     (tmp_path / "a").symlink_to(tmp_path / "target")

@@ -57,7 +57,8 @@ def talk_all(host: Host, *calls: tuple[tuple[str, ...], str]) -> tuple[list[dict
 
 
 def test_a_call_that_is_none_ends_the_conversation(host: Host) -> None:
-    for line in ("status", '{"act": "status"}', '[["status", 1], ""]', "[[], 3]"):
+    long = json.dumps([["status", *["--token=1"] * 1000], ""])  # what the log would not take whole
+    for line in ("status", '{"act": "status"}', '[["status", 1], ""]', "[[], 3]", long):
         answers, done = talk(host, line, (("status",), ""))
         assert done.returncode == 2
         assert "not a call" in answers[0]["error"]["what"]
@@ -70,6 +71,16 @@ def test_an_act_that_dies_takes_nothing_else_with_it(host: Host) -> None:
     dies += "def stuck(layout):\n    with layout.guard(): os.kill(os.getpid(), signal.SIGKILL)\n"
     (killed, after, _), _ = talk(host, (("lock", OWNER), ""), (("status",), ""), patch=dies)
     assert (killed["code"], killed["out"]) == (-9, "")
+    assert after["code"] == 0
+
+
+def test_a_host_that_is_short_of_processes_says_so_and_goes_on(host: Host) -> None:
+    short = "import os, errno\nfork = os.fork\n"
+    short += "def none():\n    os.fork = fork\n    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))\n"
+    short += "os.fork = none\n"
+    (refused, after, _), _ = talk(host, (("status",), ""), (("status",), ""), patch=short)
+    assert refused["code"] == 1
+    assert "temporarily unavailable" in refused["err"]
     assert after["code"] == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def test_a_host_without_the_helper_was_never_converged(stderr: str) -> None:
     with pytest.raises(UnreachableError) as caught:
         REMOTE._answer(1, "", stderr)
     assert "never converged" in caught.value.what
+    assert caught.value.mend == "ansible-playbook -i inventories/test site.yml"
+
+
+def test_a_helper_that_is_older_than_the_engine_is_converged() -> None:
+    said = {"what": "argument ACT: invalid choice: 'session' (choose from status)", "unit": "", "journal": []}
+    with pytest.raises(UnreachableError, match="older than this engine") as caught:
+        REMOTE._answer(2, json.dumps({"error": said}), "")
     assert caught.value.mend == "ansible-playbook -i inventories/test site.yml"
 
 

@@ -162,10 +162,26 @@ def test_a_broken_connection_is_made_anew(connected: Remote) -> None:
     assert connected.call(commands.beat(1)) == {"beaten": True}
 
 
+def test_a_helper_that_fails_by_itself_is_a_failure_of_the_host(
+    connected: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: standins.Door, channel: paramiko.Channel) -> None:
+        channel.recv(1)
+        channel.sendall(b'{"error": {"what": "no room", "unit": "", "journal": []}}\n')
+        channel.send_exit_status(1)
+        channel.close()
+
+    monkeypatch.setattr(standins.Door, "_hold", fails)
+    for _ in range(2):
+        with pytest.raises(HostError, match="no room"):
+            connected.call(commands.status())
+
+
 def test_a_host_without_the_helper_says_that_it_was_never_converged(
     connected: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(self: standins.Door, channel: paramiko.Channel) -> None:
+        channel.recv(1)
         channel.sendall_stderr(b"sudo: /usr/local/sbin/booking-release: command not found\n")
         channel.send_exit_status(1)
         channel.close()

@@ -10,6 +10,7 @@ from .layout import HelperError, Layout
 
 PSQL = "usr/lib/postgresql/*/bin/psql"
 ANSWER_SECONDS = 5
+MOST_SECONDS = 15  # also of one that takes a connection and then says nothing
 LONG_SECONDS = 5  # a transaction that is open for longer is told
 # The advisory lock that `migrate` holds (files/exclusively); what another role's sessions do is hidden, not their
 # number. A lock's 64 bits are told as two halves; objsubid 1: it was taken as one number.
@@ -52,12 +53,18 @@ def ask(layout: Layout) -> dict[str, Any]:
     """
     if not (programs := sorted(layout.root.glob(PSQL))):
         raise HelperError(f"there is no {layout.root / PSQL}: converge this host")
-    done = subprocess.run(
-        ["setpriv", "--reuid=booking", "--regid=booking", "--clear-groups", "--no-new-privs",
-         str(programs[-1]), "--no-psqlrc", "--no-password", "--tuples-only", "--no-align", "--quiet",
-         "--set=ON_ERROR_STOP=1"],
-        input=QUESTION, env=environment(layout), cwd="/", capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = [
+        "setpriv", "--reuid=booking", "--regid=booking", "--clear-groups", "--no-new-privs",
+        str(programs[-1]), "--no-psqlrc", "--no-password", "--tuples-only", "--no-align", "--quiet",
+        "--set=ON_ERROR_STOP=1",
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, input=QUESTION, env=environment(layout), cwd="/", capture_output=True, text=True, check=False,
+            timeout=MOST_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise HelperError(f"the database has not answered for {MOST_SECONDS} s") from None
     if done.returncode:
         raise HelperError("the database could not be asked", journal=tail(done.stderr))
     answer: dict[str, Any] = json.loads(done.stdout)

@@ -28,7 +28,7 @@ def full_pace(main: int) -> None:
     # a thread made meanwhile has the pace of the one that made it: until there is none that is not known
     while fresh := threads(main) - known:
         for thread in fresh:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):  # it has ended
                 os.setpriority(os.PRIO_PROCESS, thread, 0)
         known |= fresh
 
@@ -46,6 +46,6 @@ def threads(session: int) -> set[int]:
         if folder.name.isdecimal():
             with contextlib.suppress(OSError):  # it has ended
                 # after the name, which may hold anything: state, parent, group, session (proc_pid_stat(5))
-                if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session:
+                if int((folder / "stat").read_bytes().rpartition(b")")[2].split()[3]) == session:
                     found |= {int(thread.name) for thread in (folder / "task").iterdir()}
     return found

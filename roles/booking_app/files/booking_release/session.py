@@ -14,6 +14,7 @@ from .layout import HelperError
 from .pace import give_way
 
 LONGEST_LINE = 1 << 21
+LONGEST_WORDS = 8000  # characters of one call's arguments: what is longer, the log would not take whole
 
 Run = Callable[[list[str], IO[bytes]], int]
 
@@ -36,14 +37,15 @@ def hold(stream: IO[bytes], run: Run) -> dict[str, Any]:
 def note(words: list[str]) -> None:
     """Write down who has an act done, as sudo does of the conversation's start alone."""
     who = os.environ.get("SUDO_USER", "root")
-    syslog.syslog(syslog.LOG_AUTHPRIV | syslog.LOG_INFO, f"{who}: {' '.join(words)}")
+    # as JSON: on one line, whatever is in it
+    syslog.syslog(syslog.LOG_AUTHPRIV | syslog.LOG_INFO, f"{who}: {json.dumps(words)}")
 
 
 def call_of(line: bytes) -> tuple[list[str], bytes]:
     """The arguments and the standard input of one call. HelperError: it is none."""
     try:
         words, sent = json.loads(line)
-        if all(isinstance(word, str) for word in words):
+        if all(isinstance(word, str) for word in words) and sum(map(len, words)) <= LONGEST_WORDS:
             return list(words), sent.encode()
     except (ValueError, TypeError, AttributeError):
         pass
@@ -52,8 +54,11 @@ def call_of(line: bytes) -> tuple[list[str], bytes]:
 
 def apart(words: list[str], run: Callable[[], int]) -> dict[str, Any]:
     """Run an act in a process of its own: its exit status, and what it and its own processes printed."""
-    out, err = os.memfd_create("out"), os.memfd_create("err")
-    child = os.fork()
+    try:
+        out, err = os.memfd_create("out"), os.memfd_create("err")
+        child = os.fork()
+    except OSError as error:
+        return {"code": 1, "out": "", "err": f"no act can be begun: {error.strerror}"}
     if not child:
         code = 1
         try:

@@ -126,7 +126,10 @@ def share_static(layout: Layout, sha256: str, target: Path) -> None:
 
     for release in staged(layout):
         if static_of(layout, release) == sha256:
-            shutil.copytree(layout.releases / release / "static", target, copy_function=os.link)
+            try:
+                shutil.copytree(layout.releases / release / "static", target, copy_function=os.link)
+            except shutil.Error as error:
+                raise HelperError(f"static files cannot be linked: {error.args[0][0][2]}") from None
             return
     raise HelperError("the part static was not sent, and no release on this host has the same")
 
@@ -241,7 +244,9 @@ def remove(layout: Layout, releases: Iterable[str], in_use: Callable[[], set[str
                 if venv.name not in venvs:
                     venv.rename(doomed / venv.name)
         sweep(doomed)
-        prune_static(layout, {name for path in kept for name in published_names(path)})
+        with layout.guard():
+            lock.require(layout, token)  # that took its time: whoever has the lock by now may have published some
+            prune_static(layout, {name for path in kept for name in published_names(path)})
     return {"removed": removed}
 
 
