@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass
 
@@ -43,8 +42,12 @@ class Conversation:
         TimeoutError: nothing came for so many seconds. OSError: the channel is closed.
         """
         self.channel.settimeout(timeout)
-        with contextlib.suppress(OSError):  # it ended before it read that: its answer says why
+        try:
             self.channel.sendall(commands.spoken(command, sent))
+        except TimeoutError:
+            raise
+        except OSError:  # it ended before it read that: what it said tells why
+            return Said.of(self.channel)
         while b"\n" not in self._rest:
             if not (block := self.channel.recv(BLOCK)):
                 return Said.of(self.channel)
