@@ -62,7 +62,7 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "release_python": str(lab.directory / "python3.13"),
         # Durations that a person can wait for; a fleet's own are the defaults.
         "release_lease_seconds": 6,
-        "release_ready_seconds": 15,
+        "release_ready_seconds": 20,
         "release_connect_seconds": 3,
         "release_keep": 4,
         "booking_app_drain_seconds": 10,

@@ -10,7 +10,7 @@ from pathlib import Path
 from lab import cgroups, host, image, inventory, keys, machine, network, outside, python
 from lab.errors import LabError
 from lab.progress import Progress
-from lab.state import ROOT, Lab, every, identify, load, locked, turn
+from lab.state import ROOT, Lab, clear, every, identify, load, locked, turn
 
 TOOLS = Path(machine.python()).parent
 
@@ -82,6 +82,7 @@ def down(name: str) -> bool:
     with locked(identify(name, ROOT), f"down {name}"):
         lab = load(name)
         if lab is None:
+            clear()
             return False
         remove(lab)
     return True
@@ -101,6 +102,7 @@ def remove(lab: Lab) -> None:
 
 def reap() -> list[str]:
     """Remove sandboxes whose checkout is gone from the disk: nobody else ever will."""
+    clear()
     orphans = [lab for lab in every() if not (Path(lab.clone) / "lab").is_dir()]
     for lab in orphans:
         remove(lab)

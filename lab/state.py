@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LABS = Path("/var/lib/nexus/labs")
 CACHE = Path("/var/cache/nexus")
 LOCKS = Path("/run/nexus/locks")
+GOING = ".going-"  # begins the name of a sandbox's folder once it is none any more
 NAME = re.compile(r"lab(-[a-z0-9]{1,12})?")
 
 
@@ -87,8 +88,13 @@ class Lab:
         partial.rename(self.directory / "lab.json")
 
     def forget(self) -> None:
-        """Remove everything that the sandbox kept on disk. Its hosts must be unmounted before."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Remove everything that the sandbox kept on disk. Its hosts must be unmounted before.
+
+        In one step it is no sandbox any more: half a one would be raised again as if it were whole.
+        """
+        if self.directory.is_dir():
+            self.directory.rename(LABS / f"{GOING}{self.id}-{os.getpid()}")
+        clear()
         if self.inventory.is_dir():
             shutil.rmtree(self.inventory)
 
@@ -135,7 +141,13 @@ def every() -> list[Lab]:
     """All sandboxes of this machine, whichever checkout they belong to."""
     if not LABS.is_dir():
         return []
-    return [lab for folder in sorted(LABS.iterdir()) if (lab := read(folder))]
+    return [lab for folder in sorted(LABS.iterdir()) if not folder.name.startswith(".") and (lab := read(folder))]
+
+
+def clear() -> None:
+    """Remove the files of sandboxes that are none any more, those whose removal was killed included."""
+    for folder in LABS.glob(f"{GOING}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

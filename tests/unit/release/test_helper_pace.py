@@ -45,7 +45,8 @@ def autogroups() -> None:
 def said(act: str) -> list[str]:
     """The niceness of a process that does an act, and of its session."""
     program = IMPORT + f"pace.give_way({act!r})\n" + SAYS
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, process_group=0)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, start_new_session=True)
     return done.stdout.split()
 
 
