@@ -71,6 +71,13 @@ class Environment:
             self.problems.append(f"{name}: {value!r} is not a whole number")
             return default
 
+    def choice(self, name: str, among: tuple[str, ...]) -> str:
+        """One of the words of `among`; the first where it is not set."""
+        value = self.environ.get(name) or among[0]
+        if value not in among:
+            self.problems.append(f"{name}: {value!r} is none of {', '.join(among)}")
+        return value
+
     def hosts(self, name: str) -> list[str]:
         """A required list of host names, separated by commas; a wildcard is refused."""
         hosts = [host.strip() for host in self.text(name).split(",") if host.strip()]
@@ -87,6 +94,12 @@ class Environment:
         except ImproperlyConfigured as error:
             self.problems.append(str(error))
             return ""
+
+    def optional_credential(self, name: str) -> str:
+        """A secret that may be missing; then "". One that is there has to be readable and not empty."""
+        named = (self.environ.get("CREDENTIALS_DIRECTORY", ""), self.environ.get(f"{name.upper()}_FILE", ""))
+        there = (named[0] and Path(named[0], name).exists()) or named[1]
+        return self.credential(name) if there and not self.building else ""
 
     def signing_key(self, name: str) -> str:
         """A secret long enough to sign tokens with."""

@@ -26,11 +26,15 @@ WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"
 INSTALLED_APPS = [
+    "django.contrib.admin",
     "django.contrib.contenttypes",
     "django.contrib.auth",
+    "django.contrib.messages",
     "django.contrib.postgres",
+    "django.contrib.sessions",
     "django.contrib.staticfiles",
     "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -38,21 +42,48 @@ INSTALLED_APPS = [
     "booking.accounts",
     "booking.listings",
     "booking.bookings",
+    "booking.payments",
+    "booking.outbox",
 ]
 MIDDLEWARE = [
     "booking.core.middleware.ReleaseMiddleware",  # outermost: its header is on every answer
     "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes of a body; the largest that means something has some 6 kB
 # What migrations of installed packages do to releases that do not know them: what one of ours says in its own
 # file. {"app.name": {"EXPAND": reason} or {"CONTRACT_SINCE": release id}}; docs/runbooks/expand-contract.md
 MIGRATIONS_DECLARED = {
     "contenttypes.0002_remove_content_type_name": {"EXPAND": "the first release came with it"},
     "auth.0011_update_proxy_permissions": {"EXPAND": "the first release came with it"},
+    **{
+        f"token_blacklist.{name}": {"EXPAND": "releases before it know none of its tables"}
+        for name in (
+            "0003_auto_20171017_2007",
+            "0004_auto_20171017_2013",
+            "0005_remove_outstandingtoken_jti",
+            "0006_auto_20171017_2113",
+            "0008_migrate_to_bigautofield",
+        )
+    },
 }
 APPEND_SLASH = False  # a redirect would turn a POST into a GET; a wrong path is 404
 AUTH_PASSWORD_VALIDATORS = [
@@ -111,6 +142,37 @@ CACHES: dict[str, dict[str, Any]] = {
     }
 }
 
+# --- The broker ---------------------------------------------------------------------------------------
+# Work that a request leaves behind; config/celery.py says how it is queued. Without it the outbox waits.
+BROKER_CA = env.text("BOOKING_BROKER_TLS_CA", "")
+BROKER = {
+    "transport": "amqps" if BROKER_CA else "amqp",
+    "hostname": env.text("BOOKING_BROKER_HOST"),
+    "port": env.number("BOOKING_BROKER_PORT", 5671 if BROKER_CA else 5672),
+    "userid": env.text("BOOKING_BROKER_USER", "booking"),
+    "password": env.credential("rabbitmq_password"),
+    "virtual_host": env.text("BOOKING_BROKER_VHOST", "booking"),
+}
+
+# --- The world outside --------------------------------------------------------------------------------
+PUBLIC_URL = env.text("BOOKING_PUBLIC_URL").rstrip("/")  # what links in mail and the provider lead back to
+OUTGOING_CA = env.text("BOOKING_OUTGOING_CA", "")  # a PEM file, trusted beside the system's authorities
+CHAPA_URL = env.text("BOOKING_CHAPA_URL", "https://api.chapa.co/v1").rstrip("/")
+# Without the first, guests pay at the place, and a booking is confirmed at once.
+CHAPA_SECRET_KEY = env.optional_credential("chapa_secret_key")
+CHAPA_WEBHOOK_SECRET = env.optional_credential("chapa_webhook_secret")
+HOLD_MINUTES = env.number("BOOKING_HOLD_MINUTES", 15)  # how long an unpaid booking keeps its dates
+GEOIP_DATABASE = env.text("BOOKING_GEOIP_DATABASE", "")  # an .mmdb file; without one no country is noted
+
+EMAIL_HOST = env.text("BOOKING_EMAIL_HOST", "")  # without one no mail is sent, and the outbox keeps none
+EMAIL_PORT = env.number("BOOKING_EMAIL_PORT", 587)
+EMAIL_SECURITY = env.choice("BOOKING_EMAIL_SECURITY", ("starttls", "tls", "none"))
+EMAIL_USE_TLS, EMAIL_USE_SSL = EMAIL_SECURITY == "starttls", EMAIL_SECURITY == "tls"
+EMAIL_HOST_USER = env.text("BOOKING_EMAIL_USER", "")
+EMAIL_HOST_PASSWORD = env.optional_credential("email_password")
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = env.text("BOOKING_EMAIL_FROM", "booking@localhost")
+
 # --- Static files -------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = env.text("BOOKING_STATIC_ROOT", str(BASE_DIR / "build" / "static"))
@@ -122,6 +184,12 @@ STORAGES = {
         else "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
     },
 }
+
+# --- Sessions: of the pages and the admin; the API has tokens -----------------------------------------------
+SESSION_COOKIE_SECURE = not DEBUG
+SESSION_COOKIE_AGE = 14 * 24 * 3600  # seconds
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "places"
 
 # --- Security -----------------------------------------------------------------------------------------
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY else None
@@ -151,6 +219,8 @@ REST_FRAMEWORK: dict[str, Any] = {
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
+    "ROTATE_REFRESH_TOKENS": True,  # each is good for one use
+    "BLACKLIST_AFTER_ROTATION": True,
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Booking service",

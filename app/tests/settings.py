@@ -8,7 +8,7 @@ from pathlib import Path
 
 _secrets = Path(tempfile.mkdtemp(prefix="booking-secrets-"))
 atexit.register(shutil.rmtree, _secrets, ignore_errors=True)
-for _name in ("secret_key", "database_password", "redis_password"):
+for _name in ("secret_key", "database_password", "redis_password", "rabbitmq_password"):
     (_secrets / _name).write_text(f"of the tests only, {_name}, and long enough\n", encoding="utf-8")
 
 for _variable in [name for name in os.environ if name.startswith("BOOKING_")]:
@@ -21,6 +21,9 @@ os.environ |= {
     "BOOKING_REDIS_HOST": "127.0.0.1",
     "BOOKING_REDIS_PORT": "1",  # nobody listens there: the service has to stay up without Redis
     "BOOKING_TRUSTED_PROXY": "true",
+    "BOOKING_BROKER_HOST": "127.0.0.1",
+    "BOOKING_BROKER_PORT": "1",  # nor there: the outbox waits
+    "BOOKING_PUBLIC_URL": "https://booking.example",
 }
 
 from config.settings import *  # noqa: E402, F403  (the environment comes first, and all settings are wanted)

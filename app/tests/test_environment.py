@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.environment import Environment, read_credential
 
-NAMES = ("secret_key", "database_password", "redis_password")
+NAMES = ("secret_key", "database_password", "redis_password", "rabbitmq_password")
 
 
 @pytest.fixture
@@ -131,7 +131,8 @@ def test_without_settings_nothing_starts_and_all_that_is_missing_is_named() -> N
     assert done.returncode != 0
     for name in (
         "BOOKING_RELEASE_ID", "BOOKING_ALLOWED_HOSTS", "BOOKING_DATABASE_HOST", "BOOKING_REDIS_HOST",
-        "SECRET_KEY_FILE", "DATABASE_PASSWORD_FILE", "REDIS_PASSWORD_FILE",
+        "BOOKING_BROKER_HOST", "BOOKING_PUBLIC_URL",
+        "SECRET_KEY_FILE", "DATABASE_PASSWORD_FILE", "REDIS_PASSWORD_FILE", "RABBITMQ_PASSWORD_FILE",
     ):  # fmt: skip
         assert name in done.stderr
 
@@ -141,5 +142,6 @@ def test_djangos_deployment_checks_are_clean(directory: Path) -> None:
         "manage.py", "check", "--deploy", "--fail-level", "WARNING",
         CREDENTIALS_DIRECTORY=str(directory), BOOKING_RELEASE_ID="r", BOOKING_ALLOWED_HOSTS="booking.example",
         BOOKING_DATABASE_HOST="/nowhere", BOOKING_REDIS_HOST="localhost", BOOKING_REDIS_TLS_CA="/ca.crt",
+        BOOKING_BROKER_HOST="localhost", BOOKING_PUBLIC_URL="https://booking.example",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ from django_migration_linter import MigrationLinter
 from tests.seeded_migrations import DOUBTFUL, FIRST, HARMLESS, LATER, LINTED, TAKING, WRONGLY
 
 CHECK = Path(__file__).resolve().parents[2] / "deploy/release/classify.py"
-OURS = ("accounts", "bookings", "core", "listings")
+OURS = ("accounts", "bookings", "core", "listings", "outbox", "payments")
 # It calls every change of a type an error, a longer column as well; our check looks at which change it is.
 LEFT_TO_OURS = ("ALTER_COLUMN",)
 SINCE = 'CONTRACT_SINCE = "20260101T000000Z-0000000"'
@@ -129,7 +129,7 @@ def test_every_migration_of_the_service_says_what_it_does_to_older_releases() ->
 @outside_a_transaction
 def test_the_linter_finds_nothing_in_the_service_that_is_not_declared() -> None:
     total, erroneous = linted(OURS, declared(OURS))
-    assert total >= len(OURS) - 1
+    assert total >= len(OURS)
     assert erroneous == 0
 
 
@@ -220,7 +220,7 @@ def test_migrations_that_a_squashed_one_replaces_are_looked_at_as_well(seed: See
 def test_a_packages_migration_is_declared_in_the_settings() -> None:
     with override_settings(MIGRATIONS_DECLARED={}):
         found = problems()
-    assert sorted(problem.split(":")[0] for problem in found) == sorted(settings.MIGRATIONS_DECLARED)
+    assert sorted({problem.split(":")[0] for problem in found}) == sorted(settings.MIGRATIONS_DECLARED)
     assert all("the setting MIGRATIONS_DECLARED" in problem for problem in found)
 
 

@@ -24,11 +24,21 @@ class UserManager(BaseUserManager["User"]):
 
     def create_superuser(self, *, email: str, password: str | None = None, **fields: Any) -> "User":
         """A user with every permission, for `manage.py createsuperuser`."""
-        return self.create_user(email=email, password=password, is_staff=True, is_superuser=True, **fields)
+        return self.create_user(
+            email=email, password=password, is_staff=True, is_superuser=True, role=Role.ADMIN, **fields
+        )
 
     def get_by_natural_key(self, username: str | None) -> "User":
         """The user of an address. Raises User.DoesNotExist."""
         return self.get(email=normalise_email(username or ""))
+
+
+class Role(models.TextChoices):
+    """What a user may do: each role may do what those before it may."""
+
+    GUEST = "guest", "books places"
+    HOST = "host", "lists places as well"
+    ADMIN = "admin", "sees and changes what is everybody's"
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -36,6 +46,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     email = models.EmailField(max_length=254, unique=True)
     name = models.CharField(max_length=120)
+    # Releases that knew no roles let everybody list places: what they write, or leave out, is a host.
+    role = models.CharField(max_length=8, choices=Role.choices, db_default=Role.HOST)
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -50,7 +62,22 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.CheckConstraint(
                 condition=models.Q(email=Lower("email")), name="accounts_user_email_lower_case"
             ),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="accounts_user_role_known"),
         )
 
     def __str__(self) -> str:
         return self.email
+
+
+class LoginEvent(models.Model):
+    """An attempt to log in with a user's address: from where, with what, and whether it succeeded."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="logins")
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+    succeeded = models.BooleanField()
+    address = models.GenericIPAddressField(null=True)
+    agent = models.CharField(max_length=200, blank=True)
+    country = models.CharField(max_length=2, blank=True)  # ISO 3166-1, where a GeoIP database is configured
+
+    def __str__(self) -> str:
+        return f"{self.user_id} at {self.at}"

@@ -1,0 +1,9 @@
+"""App configuration."""
+
+from django.apps import AppConfig
+
+
+class PaymentsConfig(AppConfig):
+    """What guests pay, by Chapa."""
+
+    name = "booking.payments"
