@@ -26,15 +26,21 @@ class Port:
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret that `fab secrets.init` draws. kind: token, or ca, whose certificate is drawn with its key."""
+    """A secret. kind: token and ca are drawn by `fab secrets.init`, a ca's certificate with its key; given is
+    somebody else's, such as a provider's key, and optional."""
 
     name: str
     kind: str
     certificate: str = ""
 
     @property
+    def drawn(self) -> bool:
+        """Whether `fab secrets.init` draws it."""
+        return self.kind != "given"
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """Every variable that drawing this secret fills."""
+        """Every variable that holds a part of it."""
         return (self.name, self.certificate) if self.certificate else (self.name,)
 
 
@@ -107,8 +113,8 @@ def _port(entry: Mapping[str, Any], path: Path) -> Port:
 def _secret(entry: Mapping[str, Any], path: Path) -> Secret:
     _only(entry, {"name", "kind", "certificate"}, {"name", "kind"}, path)
     secret = Secret(entry["name"], entry["kind"], entry.get("certificate") or "")
-    if secret.kind not in ("token", "ca") or bool(secret.certificate) != (secret.kind == "ca"):
-        raise UsageError(f"secret {secret.name}: kind is token, or ca with a certificate", str(path))
+    if secret.kind not in ("token", "ca", "given") or bool(secret.certificate) != (secret.kind == "ca"):
+        raise UsageError(f"secret {secret.name}: kind is token, given, or ca with a certificate", str(path))
     return secret
 
 

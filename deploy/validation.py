@@ -18,7 +18,7 @@ from deploy.specs import ROOT, SERVICE_GROUPS, Tree, tree
 from deploy.static_inventory import Problem, Setting, StaticInventory, UnresolvedError, relative
 
 # What a release is configured with; a fleet without one of the other groups still serves.
-REQUIRED_GROUPS = ("loadbalancers", "web", "database", "cache")
+REQUIRED_GROUPS = ("loadbalancers", "web", "database", "cache", "broker")
 
 SSH_PORT = 22
 

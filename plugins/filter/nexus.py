@@ -1,12 +1,14 @@
 """Filters for plays and templates: the resolver of declarations, over the variables of this run.
 
-They see every host of the inventory, whatever --limit says, and run on the controller, whatever the task
+The resolver's see every host of the inventory, whatever --limit says, and run on the controller, whatever the task
 becomes or delegates to. Of another host they read only the variables they need, so that no secret is
 decrypted in passing.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -75,6 +77,19 @@ def problems(sources: Iterable[str]) -> list[str]:
     return validation.report(sources, _ROOT)
 
 
+def rabbitmq_hash(password: str, seed: str) -> str:
+    """`rabbitmq_password | nexus_rabbitmq_hash(inventory_hostname)`: as RabbitMQ keeps it, the same each time.
+
+    Base64 of a salt of 4 bytes, here drawn from *seed*, and of SHA-256 over the salt and the password
+    (rabbitmq.com/docs/passwords, "This is the algorithm").
+    """
+    return _salted(password, hashlib.sha256(seed.encode()).digest()[:4])
+
+
+def _salted(password: str, salt: bytes) -> str:
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
 def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
     """A NexusError as Ansible reports a filter's failure: the message, without a traceback."""
 
@@ -98,5 +113,6 @@ class FilterModule:
             "nexus_addresses": addresses,
             "nexus_address": address,
             "nexus_problems": problems,
+            "nexus_rabbitmq_hash": rabbitmq_hash,
         }
         return {name: _reported(function) for name, function in found.items()}

@@ -164,8 +164,9 @@ def test_secrets_are_those_of_the_roles_that_have_hosts(specimen: Specimen) -> N
         ("ports: [{port: nginx_port, protocol: tcp, group: [web], purpose: x}]", "unknown key group"),
         ("ports: [{port: nginx_port, world: true, purpose: x}]", "missing key protocol"),
         ("ports: {nginx_port: tcp}", "a list of mappings"),
-        ("secrets: [{name: x, kind: rsa}]", "token, or ca"),
-        ("secrets: [{name: x, kind: ca}]", "token, or ca"),
+        ("secrets: [{name: x, kind: rsa}]", "token, given, or ca"),
+        ("secrets: [{name: x, kind: ca}]", "token, given, or ca"),
+        ("secrets: [{name: x, kind: given, certificate: y}]", "token, given, or ca"),
         ("ports: [", "not readable as YAML"),
     ],
 )
