@@ -1,4 +1,4 @@
-"""One role's files as typed data: defaults, argument specs, declared ports and secrets."""
+"""One role's files as typed data: defaults, argument specs, declared ports, scheduled jobs and secrets."""
 
 from __future__ import annotations
 
@@ -45,6 +45,14 @@ class Secret:
 
 
 @dataclass(frozen=True)
+class Cron:
+    """Scheduled jobs that a role wants run: the variable that lists them, and the groups whose hosts have them."""
+
+    jobs: str
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Role:
     """One role as its files describe it; options is the argument spec's `options` of the entry point main."""
 
@@ -53,6 +61,7 @@ class Role:
     options: Mapping[str, Mapping[str, Any]]
     ports: tuple[Port, ...]
     secrets: tuple[Secret, ...]
+    crons: tuple[Cron, ...] = ()
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -85,6 +94,7 @@ def read_role(folder: Path) -> Role:
         options=options(main.get("options"), specs),
         ports=tuple(_port(entry, declares) for entry in mappings(declared.get("ports"), declares)),
         secrets=tuple(_secret(entry, declares) for entry in mappings(declared.get("secrets"), declares)),
+        crons=tuple(_cron(entry, declares) for entry in mappings(declared.get("crons"), declares)),
     )
 
 
@@ -116,6 +126,13 @@ def _secret(entry: Mapping[str, Any], path: Path) -> Secret:
     if secret.kind not in ("token", "ca", "given") or bool(secret.certificate) != (secret.kind == "ca"):
         raise UsageError(f"secret {secret.name}: kind is token, given, or ca with a certificate", str(path))
     return secret
+
+
+def _cron(entry: Mapping[str, Any], path: Path) -> Cron:
+    _only(entry, {"jobs", "groups"}, {"jobs", "groups"}, path)
+    if not entry["groups"] or not isinstance(entry["groups"], list):
+        raise UsageError(f"crons {entry['jobs']}: groups lists those whose hosts have them", str(path))
+    return Cron(entry["jobs"], tuple(entry["groups"]))
 
 
 def _only(entry: Mapping[str, Any], known: set[str], needed: set[str], path: Path) -> None:

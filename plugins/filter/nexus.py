@@ -57,6 +57,14 @@ def firewall_rules(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, 
     return [rule.plain() for rule in declarations.rules(HostvarsView(hostvars, groups), host)]
 
 
+def crons(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """`hostvars | nexus_crons(inventory_hostname, groups)`: the scheduled jobs of a host, by name.
+
+    Each: name, schedule, command, user, timeout_seconds and needs.
+    """
+    return [job.plain() for job in declarations.crons(HostvarsView(hostvars, groups), host)]
+
+
 def value(hostvars: Mapping[str, Any], host: str, name: str) -> Any:
     """`hostvars | nexus_value('db1', 'postgresql_port')`: a variable of any host, role defaults included."""
     return HostvarsView(hostvars, {}).value(host, name)
@@ -109,6 +117,7 @@ class FilterModule:
         """The filters by name."""
         found: dict[str, Callable[..., Any]] = {
             "nexus_firewall_rules": firewall_rules,
+            "nexus_crons": crons,
             "nexus_value": value,
             "nexus_addresses": addresses,
             "nexus_address": address,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy import inventory
+from deploy import crons, inventory
+from deploy.crons import Job
 from deploy.inventory import templated
 from deploy.inventory_files import read
 from deploy.option_types import TYPES, faults
@@ -142,6 +144,22 @@ def test_a_port_variable_is_a_declared_port(role: Role) -> None:
     assert [name for name in own if name not in declared] == []
 
 
+def test_declared_crons_name_a_list_of_jobs_and_groups_that_exist(role: Role) -> None:
+    for cron in role.crons:
+        option = TREE.option(cron.jobs)
+        assert option is not None, f"{cron.jobs} is not declared"
+        assert (option["type"], option["elements"]) == ("list", "dict"), cron.jobs
+        assert set(option["options"]) == {field.name for field in fields(Job)}, cron.jobs
+        assert set(cron.groups) <= set(SERVICE_GROUPS), cron.jobs
+
+
+def test_default_crons_can_be_run_as_they_are_written(role: Role) -> None:
+    """Validation can only name lines of an inventory."""
+    jobs = [job for cron in role.crons for job in role.defaults.get(cron.jobs, ())]
+    assert [(job["name"], *fault) for job in jobs for fault in crons.faults(job)] == []
+    assert len({job["name"] for job in jobs}) == len(jobs)
+
+
 def test_a_role_that_installs_packages_lists_them_in_its_variable(role: Role) -> None:
     tasks = "".join(text for _, text in _texts(f"roles/{role.name}/tasks"))
     if "ansible.builtin.apt:" in tasks or "ansible.builtin.package:" in tasks:
@@ -192,9 +210,12 @@ def test_the_search_for_words_would_find_one() -> None:
     assert _lines(r"\bhosts\b", "site.yml") != []
 
 
-def test_every_module_of_the_release_helper_is_shipped() -> None:
-    shipped = re.findall(r"fileglob', '([^']+)'", (ROOT / "roles/booking_app/tasks/helper.yml").read_text())
-    files = ROOT / "roles/booking_app/files"
+@pytest.mark.parametrize(
+    ("role", "tasks", "package"), [("booking_app", "helper", "booking_release"), ("cron", "main", "cron_once")]
+)
+def test_every_module_of_a_program_is_shipped(role: str, tasks: str, package: str) -> None:
+    shipped = re.findall(r"fileglob', '([^']+)'", (ROOT / f"roles/{role}/tasks/{tasks}.yml").read_text())
+    files = ROOT / f"roles/{role}/files"
     found = {path for pattern in shipped for path in files.glob(pattern)}
     assert found
-    assert found == {path for path in (files / "booking_release").rglob("*") if "__pycache__" not in path.parts}
+    assert found == {path for path in (files / package).rglob("*") if "__pycache__" not in path.parts}
