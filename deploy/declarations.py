@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from deploy.crons import Job, faults
 from deploy.errors import NoValueError, UsageError
 from deploy.role_files import Port, Secret
 from deploy.specs import Tree
@@ -110,6 +111,23 @@ def rules(view: View, host: str) -> list[Rule]:
 def ports(view: View) -> dict[str, list[Rule]]:
     """The ports open on each host of the inventory."""
     return {host: rules(view, host) for host in view.groups.get("all", ())}
+
+
+def crons(view: View, host: str) -> list[Job]:
+    """The scheduled jobs of `host`, by name. UsageError: one is not sound, or two bear one name."""
+    found: dict[str, Job] = {}
+    for role in view.tree.roles_of(host, view.groups):
+        for cron in view.tree.role(role).crons:
+            if not any(host in view.groups.get(group, ()) for group in cron.groups):
+                continue
+            for index, entry in enumerate(view.value(host, cron.jobs)):
+                for key, message in faults(entry):
+                    raise UsageError(f"{cron.jobs}[{index}].{key} of host '{host}': {message}")
+                job = Job(**entry)
+                if job.name in found:
+                    raise UsageError(f"{cron.jobs}[{index}].name of host '{host}': another job is called {job.name}")
+                found[job.name] = job
+    return sorted(found.values())
 
 
 def packages(view: View, hosts: Iterable[str]) -> list[str]:

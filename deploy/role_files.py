@@ -1,4 +1,4 @@
-"""One role's files as typed data: defaults, argument specs, declared ports and secrets."""
+"""One role's files as typed data: defaults, argument specs, declared ports, scheduled jobs and secrets."""
 
 from __future__ import annotations
 
@@ -26,16 +26,30 @@ class Port:
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret that `fab secrets.init` draws. kind: token, or ca, whose certificate is drawn with its key."""
+    """A secret. kind: token and ca are drawn by `fab secrets.init`, a ca's certificate with its key; given is
+    somebody else's, such as a provider's key, and optional."""
 
     name: str
     kind: str
     certificate: str = ""
 
     @property
+    def drawn(self) -> bool:
+        """Whether `fab secrets.init` draws it."""
+        return self.kind != "given"
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """Every variable that drawing this secret fills."""
+        """Every variable that holds a part of it."""
         return (self.name, self.certificate) if self.certificate else (self.name,)
+
+
+@dataclass(frozen=True)
+class Cron:
+    """Scheduled jobs that a role wants run: the variable that lists them, and the groups whose hosts have them."""
+
+    jobs: str
+    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,7 @@ class Role:
     options: Mapping[str, Mapping[str, Any]]
     ports: tuple[Port, ...]
     secrets: tuple[Secret, ...]
+    crons: tuple[Cron, ...] = ()
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -79,6 +94,7 @@ def read_role(folder: Path) -> Role:
         options=options(main.get("options"), specs),
         ports=tuple(_port(entry, declares) for entry in mappings(declared.get("ports"), declares)),
         secrets=tuple(_secret(entry, declares) for entry in mappings(declared.get("secrets"), declares)),
+        crons=tuple(_cron(entry, declares) for entry in mappings(declared.get("crons"), declares)),
     )
 
 
@@ -107,9 +123,16 @@ def _port(entry: Mapping[str, Any], path: Path) -> Port:
 def _secret(entry: Mapping[str, Any], path: Path) -> Secret:
     _only(entry, {"name", "kind", "certificate"}, {"name", "kind"}, path)
     secret = Secret(entry["name"], entry["kind"], entry.get("certificate") or "")
-    if secret.kind not in ("token", "ca") or bool(secret.certificate) != (secret.kind == "ca"):
-        raise UsageError(f"secret {secret.name}: kind is token, or ca with a certificate", str(path))
+    if secret.kind not in ("token", "ca", "given") or bool(secret.certificate) != (secret.kind == "ca"):
+        raise UsageError(f"secret {secret.name}: kind is token, given, or ca with a certificate", str(path))
     return secret
+
+
+def _cron(entry: Mapping[str, Any], path: Path) -> Cron:
+    _only(entry, {"jobs", "groups"}, {"jobs", "groups"}, path)
+    if not entry["groups"] or not isinstance(entry["groups"], list):
+        raise UsageError(f"crons {entry['jobs']}: groups lists those whose hosts have them", str(path))
+    return Cron(entry["jobs"], tuple(entry["groups"]))
 
 
 def _only(entry: Mapping[str, Any], known: set[str], needed: set[str], path: Path) -> None:

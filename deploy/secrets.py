@@ -110,6 +110,8 @@ def _missing(inventory: StaticInventory) -> list[Secret]:
     present = {setting.name for setting in inventory.settings}
     found = []
     for secret in declarations.secrets(inventory.tree, inventory.groups):
+        if not secret.drawn:
+            continue
         there = [name for name in secret.names if name in present]
         if there and len(there) < len(secret.names):
             lost = next(name for name in secret.names if name not in present)

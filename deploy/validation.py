@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy import declarations
+from deploy import crons, declarations
 from deploy.errors import NexusError, NoValueError
 from deploy.inventory import environments
 from deploy.inventory_files import read
@@ -18,7 +18,7 @@ from deploy.specs import ROOT, SERVICE_GROUPS, Tree, tree
 from deploy.static_inventory import Problem, Setting, StaticInventory, UnresolvedError, relative
 
 # What a release is configured with; a fleet without one of the other groups still serves.
-REQUIRED_GROUPS = ("loadbalancers", "web", "database", "cache")
+REQUIRED_GROUPS = ("loadbalancers", "web", "database", "cache", "broker")
 
 SSH_PORT = 22
 
@@ -62,6 +62,7 @@ def problems(env_dir: Path, root: Path = ROOT) -> list[Problem]:
     if not found:  # what follows would only repeat in other words what a wrong value already said
         found += _ports(inventory)
         found += _clashes(inventory)
+        found += _crons(inventory)
         found += _sources(inventory)
     return sorted(set(found))
 
@@ -174,6 +175,27 @@ def _clashes(inventory: StaticInventory) -> Iterator[Problem]:
                 who = " and ".join(f"{role} ({name})" for role, name in roles.items())
                 message = f"on host '{host}' both {who} listen on this port"
                 yield place.problem(message, f"{number}/{protocol}")
+
+
+def _crons(inventory: StaticInventory) -> Iterator[Problem]:
+    """Scheduled jobs that cannot be run as they are written, or that share a name."""
+    for host in inventory.groups["all"]:
+        written: dict[str, str] = {}
+        for role in inventory.tree.roles_of(host, inventory.groups):
+            for name in (cron.jobs for cron in inventory.tree.role(role).crons):
+                try:
+                    jobs = inventory.value(host, name)
+                except UnresolvedError:
+                    continue
+                setting = inventory.setting(host, name)
+                place = setting.place if setting else inventory.places[f"host {host}"]
+                for index, job in enumerate(jobs):
+                    for key, message in crons.faults(job):
+                        yield place.at(index, key).problem(message, f"{name}[{index}].{key}")
+                    if job["name"] in written:
+                        message = f"on host '{host}' a job of {written[job['name']]} is called {job['name']} as well"
+                        yield place.at(index, "name").problem(message, f"{name}[{index}].name")
+                    written[job["name"]] = name
 
 
 def _sources(inventory: StaticInventory) -> Iterator[Problem]:

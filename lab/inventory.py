@@ -16,6 +16,13 @@ from lab.topology import DOMAIN
 
 ACME_HOST = "acme.test"
 ACME_DIRECTORY = f"https://{ACME_HOST}:14000/dir"
+CHAPA_HOST = "chapa.test"
+CHAPA_PORT = 8443
+MAIL_HOST = "mail.test"
+MAIL_PORT = 587
+# What the stand-in of the payment provider and the service share; known to all, and good for nothing else.
+CHAPA_SECRET_KEY = "CHASECK_TEST-sandbox"  # noqa: S105 - as above
+CHAPA_WEBHOOK_SECRET = "sandbox-webhook"  # noqa: S105 - as above
 # A process type beside the web: works without end and, told to stop, finishes what it has in hand. It stands in
 # for a queue's workers, so that a release has something of theirs to start, to drain and to end.
 WORKER = "sh -c 'trap \"sleep 0.2; echo finished what was in hand; exit 0\" TERM; while :; do sleep 1 & wait; done'"
@@ -60,6 +67,13 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "release_ca_file": str(acme_roots(lab)),
         "release_known_hosts_file": str(lab.known_hosts),
         "release_python": str(lab.directory / "python3.13"),
+        "booking_app_chapa_url": f"https://{CHAPA_HOST}:{CHAPA_PORT}/v1",
+        "booking_app_chapa_secret_key": CHAPA_SECRET_KEY,
+        "booking_app_chapa_webhook_secret": CHAPA_WEBHOOK_SECRET,
+        "booking_app_email_host": MAIL_HOST,
+        "booking_app_email_port": MAIL_PORT,
+        "booking_app_email_from": f"Booking <booking@{DOMAIN}>",
+        "booking_app_outgoing_ca": authority,
         # Durations that a person can wait for; a fleet's own are the defaults.
         "release_lease_seconds": 6,
         "release_ready_seconds": 20,

@@ -1,12 +1,14 @@
 """Filters for plays and templates: the resolver of declarations, over the variables of this run.
 
-They see every host of the inventory, whatever --limit says, and run on the controller, whatever the task
+The resolver's see every host of the inventory, whatever --limit says, and run on the controller, whatever the task
 becomes or delegates to. Of another host they read only the variables they need, so that no secret is
 decrypted in passing.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -55,6 +57,14 @@ def firewall_rules(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, 
     return [rule.plain() for rule in declarations.rules(HostvarsView(hostvars, groups), host)]
 
 
+def crons(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """`hostvars | nexus_crons(inventory_hostname, groups)`: the scheduled jobs of a host, by name.
+
+    Each: name, schedule, command, user, timeout_seconds and needs.
+    """
+    return [job.plain() for job in declarations.crons(HostvarsView(hostvars, groups), host)]
+
+
 def value(hostvars: Mapping[str, Any], host: str, name: str) -> Any:
     """`hostvars | nexus_value('db1', 'postgresql_port')`: a variable of any host, role defaults included."""
     return HostvarsView(hostvars, {}).value(host, name)
@@ -73,6 +83,19 @@ def address(hostvars: Mapping[str, Any], host: str) -> str:
 def problems(sources: Iterable[str]) -> list[str]:
     """`ansible_inventory_sources | nexus_problems`: its problems, "file:line: key: message"."""
     return validation.report(sources, _ROOT)
+
+
+def rabbitmq_hash(password: str, seed: str) -> str:
+    """`rabbitmq_password | nexus_rabbitmq_hash(inventory_hostname)`: as RabbitMQ keeps it, the same each time.
+
+    Base64 of a salt of 4 bytes, here drawn from *seed*, and of SHA-256 over the salt and the password
+    (rabbitmq.com/docs/passwords, "This is the algorithm").
+    """
+    return _salted(password, hashlib.sha256(seed.encode()).digest()[:4])
+
+
+def _salted(password: str, salt: bytes) -> str:
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,9 +117,11 @@ class FilterModule:
         """The filters by name."""
         found: dict[str, Callable[..., Any]] = {
             "nexus_firewall_rules": firewall_rules,
+            "nexus_crons": crons,
             "nexus_value": value,
             "nexus_addresses": addresses,
             "nexus_address": address,
             "nexus_problems": problems,
+            "nexus_rabbitmq_hash": rabbitmq_hash,
         }
         return {name: _reported(function) for name, function in found.items()}

@@ -22,11 +22,17 @@ def test_sockets_are_reachable_by_the_web_server_alone(host):
     assert (found.user, found.group, found.mode) == ("booking", "www-data", 0o750)
 
 
-@pytest.mark.parametrize("name", ["secret_key", "database_password", "redis_password"])
-def test_secret_is_readable_by_root_alone(host, name):
-    found = host.file(f"/etc/booking/credentials/{name}")
-    assert (found.user, found.mode) == ("root", 0o400)
-    assert found.size > 1
+def test_secrets_are_readable_by_root_alone_and_each_is_a_credential_of_the_unit(host):
+    names = host.check_output("ls -A /etc/booking/credentials").split()
+    assert {"secret_key", "database_password", "redis_password", "rabbitmq_password"} <= set(names)
+    for name in names:
+        found = host.file(f"/etc/booking/credentials/{name}")
+        assert (found.user, found.mode) == ("root", 0o400), name
+        assert found.size > 1, name
+    unit = host.file("/etc/systemd/system/booking-web@.service").content_string.splitlines()
+    loaded = {line.removeprefix("LoadCredential=") for line in unit if line.startswith("LoadCredential=")}
+    assert loaded == {f"{name}:/etc/booking/credentials/{name}" for name in names}
+    assert json.loads(host.file("/etc/booking/helper.json").content_string)["credentials"] == sorted(names)
 
 
 def test_no_secret_is_in_the_environment(host):

@@ -138,6 +138,73 @@ def test_a_variable_belongs_to_the_role_with_the_longest_name_that_fits(specimen
     assert specimen.tree.default("nginx_lb_port") == 81
 
 
+JOB = {"name": "sweep", "schedule": "*/5 * * * *", "command": "sweep 'a b'", "user": "root", "timeout_seconds": 60}
+
+
+@pytest.fixture
+def scheduled(specimen: Specimen) -> Specimen:
+    """The specimen with two roles that declare jobs, on hosts of `web` and on all."""
+    for role, group in (("nginx", "web"), ("base", "web, loadbalancers")):
+        specimen.add(f"roles/{role}/meta/declares.yml", f"crons: [{{jobs: {role}_crons, groups: [{group}]}}]\n")
+        specimen.add(
+            f"roles/{role}/meta/argument_specs.yml",
+            f"      {role}_crons: {{type: list, elements: dict, default: [], description: Jobs.}}\n",
+        )
+    specimen.add("roles/base/defaults/main.yml", "base_crons: []\n")
+    specimen.write("roles/nginx/defaults/main.yml", "{nginx_port: 8080, nginx_crons: []}")
+    return specimen
+
+
+def test_jobs_are_those_of_the_roles_of_a_host_whose_groups_are_named_by_name(scheduled: Specimen) -> None:
+    mine: dict[str, dict[str, object]] = {
+        "web1": {"nginx_crons": [JOB], "base_crons": [JOB | {"name": "a-first", "needs": "/srv/current"}]},
+        "db1": {"base_crons": [JOB], "nginx_crons": [JOB]},
+    }
+    view = scheduled.view(GROUPS, **mine)
+    assert [job.plain() for job in declarations.crons(view, "web1")] == [
+        JOB | {"name": "a-first", "needs": "/srv/current"}, JOB | {"needs": ""},
+    ]  # fmt: skip
+    assert declarations.crons(view, "lb1") == []
+    assert declarations.crons(view, "db1") == [], "its group is not named"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "Sweep"}, r"nginx_crons\[0\]\.name of host 'web1': begins with a lower-case letter"),
+        ({"name": "../x"}, "lower-case letter"),
+        ({"schedule": "61 * * * *"}, r"nginx_crons\[0\]\.schedule of host 'web1': the minute '61'"),
+        ({"command": "echo 'a"}, "cannot be split into words"),
+        ({"command": " "}, "is empty"),
+        ({"user": "root root"}, "is not the name of a user"),
+        ({"timeout_seconds": 0}, "is at least 1"),
+        ({"needs": "srv"}, "is an absolute path"),
+        ({"name": "taken"}, "another job is called taken"),
+    ],
+)
+def test_a_job_that_cannot_be_run_as_it_is_written_is_an_error(
+    scheduled: Specimen, change: dict[str, object], message: str
+) -> None:
+    values: dict[str, dict[str, object]] = {
+        "web1": {"nginx_crons": [JOB | change], "base_crons": [JOB | {"name": "taken"}]}
+    }
+    with pytest.raises(UsageError, match=message):
+        declarations.crons(scheduled.view(GROUPS, **values), "web1")
+
+
+def test_a_job_in_an_inventory_that_cannot_be_run_is_told_with_its_line(scheduled: Specimen) -> None:
+    job = '  - {name: sweep, schedule: "0 * * * *", command: sweep, user: root, timeout_seconds: 9}\n'
+    scheduled.add(ENVIRONMENT, f"base_crons:\n{job}")
+    assert scheduled.problems() == []
+    scheduled.add(ENVIRONMENT, f"nginx_crons:\n{job}  - name: late\n    schedule: 0 25 * * *\n    command: x\n"
+                               "    user: root\n    timeout_seconds: 1\n")  # fmt: skip
+    late = "nginx_crons[1].schedule: the hour '25' is not within 0 to 23"
+    twice = "nginx_crons[0].name: on host 'web1' a job of base_crons is called sweep as well"
+    assert scheduled.problems() == [
+        f"{ENVIRONMENT}:7: {twice}", f"{ENVIRONMENT}:7: {twice.replace('web1', 'web2')}", f"{ENVIRONMENT}:9: {late}",
+    ]  # fmt: skip
+
+
 def test_packages_are_those_of_the_roles_of_the_hosts_each_once(specimen: Specimen) -> None:
     view = specimen.view(GROUPS, web1={"base_packages": ["sudo", "vim"]})
     assert declarations.packages(view, ["web2", "db1"]) == ["curl", "nginx-light", "postgresql-17", "sudo"]
@@ -164,8 +231,12 @@ def test_secrets_are_those_of_the_roles_that_have_hosts(specimen: Specimen) -> N
         ("ports: [{port: nginx_port, protocol: tcp, group: [web], purpose: x}]", "unknown key group"),
         ("ports: [{port: nginx_port, world: true, purpose: x}]", "missing key protocol"),
         ("ports: {nginx_port: tcp}", "a list of mappings"),
-        ("secrets: [{name: x, kind: rsa}]", "token, or ca"),
-        ("secrets: [{name: x, kind: ca}]", "token, or ca"),
+        ("secrets: [{name: x, kind: rsa}]", "token, given, or ca"),
+        ("secrets: [{name: x, kind: ca}]", "token, given, or ca"),
+        ("secrets: [{name: x, kind: given, certificate: y}]", "token, given, or ca"),
+        ("crons: [{jobs: nginx_crons}]", "missing key groups"),
+        ("crons: [{jobs: nginx_crons, groups: []}]", "lists those whose hosts have them"),
+        ("crons: [{jobs: nginx_crons, groups: [web], every: hour}]", "unknown key every"),
         ("ports: [", "not readable as YAML"),
     ],
 )

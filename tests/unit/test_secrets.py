@@ -120,6 +120,17 @@ def test_what_is_there_stays_byte_for_byte(specimen: Specimen, draw: Callable[[]
     assert set(_decrypted(specimen, password)) == {"pki_key", "pki_certificate"}
 
 
+def test_what_somebody_else_gives_is_neither_drawn_nor_missed(
+    specimen: Specimen, draw: Callable[[], list[str]], password: Path
+) -> None:
+    specimen.add("roles/nginx/meta/argument_specs.yml", "      nginx_token: {type: str, description: Secret.}\n")
+    specimen.add("roles/nginx/meta/declares.yml", "secrets: [{name: nginx_token, kind: given}]\n")
+    assert "nginx_token" not in draw()
+    assert specimen.problems() == []
+    specimen.add(SECRETS, "nginx_token: 5\n")
+    assert any("nginx_token: a string is expected" in problem for problem in specimen.problems())
+
+
 def test_a_secret_set_in_another_file_is_not_drawn_again(specimen: Specimen, draw: Callable[[], list[str]]) -> None:
     specimen.write("inventories/test/group_vars/database.yml", "postgresql_password: x\n")
     assert draw() == ["pki_key", "pki_certificate"]

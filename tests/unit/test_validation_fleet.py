@@ -65,7 +65,7 @@ def test_an_empty_group_on_the_path_of_a_request_is_a_problem(specimen: Specimen
 
 def test_groups_that_this_test_does_not_empty_are_those_without_a_play_here(specimen: Specimen) -> None:
     served = {group for play in specimen.tree.plays for _, group in play.terms}
-    assert set(validation.REQUIRED_GROUPS) - served == {"cache"}
+    assert set(validation.REQUIRED_GROUPS) - served == {"cache", "broker"}
 
 
 def test_a_second_load_balancer_is_a_problem(specimen: Specimen) -> None:

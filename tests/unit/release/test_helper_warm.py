@@ -186,6 +186,7 @@ def test_a_warm_activation_that_has_ended_is_refused(warm: Host) -> None:
 
 CHANGES = [
     "etc/booking/environment", "etc/booking/credentials/secret_key", "etc/booking/credentials/one_more",
+    "etc/booking/outgoing-ca.pem",
     "etc/systemd/system/booking-web@.service", "etc/systemd/system/booking-worker@.service",
     "etc/systemd/system/booking-web@.service.d/10-more.conf",
 ]  # fmt: skip

@@ -75,6 +75,7 @@ class Layout:
         self.spill = self.volatile / "ledger.jsonl"
         self.etc = root / "etc/booking"
         self.environment = self.etc / "environment"
+        self.outgoing_ca = self.etc / "outgoing-ca.pem"
         self.credentials = self.etc / "credentials"
         self.units = root / "etc/systemd/system"
 

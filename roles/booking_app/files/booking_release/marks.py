@@ -24,8 +24,7 @@ def settings_digest(layout: Layout) -> str:
 
 def sources(layout: Layout) -> Iterator[Path]:
     """The files that an activation takes its settings from, in a fixed order."""
-    if layout.environment.exists():
-        yield layout.environment
+    yield from (path for path in (layout.environment, layout.outgoing_ca) if path.exists())
     if layout.credentials.is_dir():
         yield from sorted(path for path in layout.credentials.iterdir() if path.is_file())
     for pattern in UNITS:

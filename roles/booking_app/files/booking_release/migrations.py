@@ -4,7 +4,7 @@ import subprocess
 import time
 from typing import Any
 
-from . import database, lock
+from . import database, lock, psql
 from .layout import HelperError, Layout
 from .store import migrations_of
 
@@ -32,6 +32,6 @@ def migrate(layout: Layout, release: str, token: int) -> dict[str, Any]:
             break
         said = done.stdout + done.stderr
         if LOCK_TIMEOUT not in said or time.monotonic() > until:
-            raise HelperError(f"the migration failed (of {', '.join(missing)})", journal=database.tail(said))
+            raise HelperError(f"the migration failed (of {', '.join(missing)})", journal=psql.tail(said))
         time.sleep(PAUSE_SECONDS)
     return {"migrated": missing}

@@ -1,0 +1,1 @@
+"""A fleet's scheduled jobs: each due time is one host's."""
