@@ -4,10 +4,9 @@ the mailbox. They work on a sandbox and on a stand-in that a test started itself
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from email import policy
 from email.message import EmailMessage
@@ -29,6 +28,8 @@ Mode = Literal["on", "off", "twice", "late", "forged", "refund-first", "failed-a
 TIMEOUT_SECONDS = 10
 PAYMENTS_PORT = 8443
 MAIL_FOLDER = "var/lib/outside/mail"
+# What orders the names in a Maildir: seconds, microseconds, process and count (https://cr.yp.to/proto/maildir.html).
+NUMBERS = re.compile(r"\d+(?=[.MPQ])|(?<=Q)\d+")
 
 
 class Payments:
@@ -39,7 +40,10 @@ class Payments:
         self.url = url
         self._name = urlsplit(url).hostname or ""
         self._address = address
-        context = ssl.create_default_context(cafile=str(authority) or None)
+        # Nobody but that authority is trusted.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if authority:
+            context.load_verify_locations(authority)
         self._http = httpx.Client(timeout=TIMEOUT_SECONDS, verify=context, trust_env=False)
 
     @classmethod
@@ -100,7 +104,7 @@ class Payments:
 
     def pay(self, checkout_url: str) -> str:
         """Pay as a customer whose browser runs no script; where that leads (empty: nowhere)."""
-        return self.press(checkout_url, "Pay").headers.get("Location", "")
+        return str(self.press(checkout_url, "Pay").headers.get("Location", ""))
 
     def cancel(self, checkout_url: str) -> None:
         """Cancel as such a customer."""
@@ -171,9 +175,9 @@ class Mail:
 
     @property
     def text(self) -> str:
-        """Its plain text; empty where it has none."""
+        """Its plain text, lines ended by \\n; empty where it has none."""
         part = self.message.get_body(("plain",))
-        return str(part.get_content()) if part else ""
+        return str(part.get_content()).replace("\r\n", "\n") if part else ""
 
 
 class Mailbox:
@@ -189,7 +193,7 @@ class Mailbox:
 
     def messages(self) -> list[Mail]:
         """Everything that came, oldest first; what was sent twice is there twice."""
-        files = sorted((self.folder / "new").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        files = sorted((self.folder / "new").iterdir(), key=lambda path: [int(n) for n in NUMBERS.findall(path.name)])
         return [_parsed(path.read_bytes()) for path in files]
 
     def by_recipient(self, address: str) -> list[Mail]:
@@ -235,13 +239,3 @@ def _parsed(content: bytes) -> Mail:
     assert isinstance(message, EmailMessage)
     recipients = tuple(address.strip() for address in str(message["X-Envelope-To"]).split(","))
     return Mail(str(message["X-Envelope-From"]), recipients, str(message["X-Envelope-Login"] or ""), message)
-
-
-@contextmanager
-def undone(payments: Payments, mailbox: Mailbox) -> Iterator[None]:
-    """Whatever the block asks of the stand-ins is taken back at its end."""
-    try:
-        yield
-    finally:
-        payments.reset()
-        mailbox.clear()

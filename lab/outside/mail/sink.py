@@ -7,6 +7,7 @@ import asyncio
 import json
 import mailbox
 import signal
+import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -130,8 +131,12 @@ async def serve(sink: Sink, host: str, port: int, tls: ssl.SSLContext | None, *,
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    server = await loop.create_server(session, host=host or None, port=port)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    six = ":" in host
+    listening = socket.create_server(
+        (host, port), family=socket.AF_INET6 if six else socket.AF_INET, dualstack_ipv6=six, backlog=128
+    )
+    server = await loop.create_server(session, sock=listening)
+    print(listening.getsockname()[1], flush=True)
     await ended.wait()
     server.close()
 
@@ -140,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until ended."""
     parser = argparse.ArgumentParser(prog="mail", description="A mail server that keeps everything for tests.")
     parser.add_argument("--mailbox", type=Path, required=True, help="a Maildir; made where it is missing")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; empty: every one, of both families")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; :: takes both families")
     parser.add_argument("--port", type=int, default=587, help="0 takes a free one; it is the first line printed")
     parser.add_argument("--plain", action="store_true", help="no STARTTLS")
     parser.add_argument("--certificate", help="PEM file; needed for STARTTLS, with --key")

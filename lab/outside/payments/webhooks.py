@@ -184,11 +184,12 @@ class Sender:
         if delivery.content:
             headers |= {"Content-Type": "application/json", **signatures(delivery.content, delivery.secret)}
         request = urllib.request.Request(delivery.url, data=delivery.content, headers=headers)  # noqa: S310 - http(s) alone, by `is_url`
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({}), Unmoved()]
         try:
-            opener = urllib.request.build_opener(
-                urllib.request.ProxyHandler({}), Unmoved(),
-                urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=self._trust)),
-            )
+            if delivery.url.startswith("https:"):
+                context = ssl.create_default_context(cafile=self._trust)
+                handlers.append(urllib.request.HTTPSHandler(context=context))
+            opener = urllib.request.build_opener(*handlers)
             with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
                 return int(answer.status), ""
         except urllib.error.HTTPError as error:
