@@ -222,12 +222,12 @@ def number(value: Decimal) -> int | float:
 
 
 def is_url(text: str) -> bool:
-    """Whether *text* can be called: http or https with a host."""
+    """Whether *text* can be called, and stand in a header: http or https with a host, in ASCII without spaces."""
     try:
         parts = urlsplit(text)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+    return bool(re.fullmatch("[!-~]+", text)) and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def token(length: int) -> str:

@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         length = self.headers.get("Content-Length") or "0"
-        if not length.isdigit() or int(length) > LARGEST:
+        if not length.isdecimal() or int(length) > LARGEST:
             self.close_connection = True
             self._send(Answer(413, said("The request is too large", "failed", None)))
             return

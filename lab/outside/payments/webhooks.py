@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import hmac
+import http.client
 import itertools
 import json
 import ssl
@@ -194,8 +195,8 @@ class Sender:
                 return int(answer.status), ""
         except urllib.error.HTTPError as error:
             return error.code, ""
-        except (OSError, ValueError) as error:
-            return None, str(error)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            return None, str(error) or type(error).__name__
 
 
 class Unmoved(urllib.request.HTTPRedirectHandler):

@@ -209,7 +209,8 @@ def test_only_json_begins_a_payment(payments: Payments) -> None:
     ("amount", 0, "validation.min.numeric"), ("amount", "-1", "validation.min.numeric"),
     ("email", "nobody", "validation.email"), ("phone_number", "+251912345678", "validation.regex"),
     ("callback_url", "booking.test/x", "validation.url"), ("return_url", "javascript:alert(1)", "validation.url"),
-    ("return_url", "https://[", "validation.url"), ("customization", "A stay", "validation.array"),
+    ("return_url", "https://[", "validation.url"), ("return_url", "https://x/\r\nSet-Cookie: a=b", "validation.url"),
+    ("customization", "A stay", "validation.array"),
 ])
 def test_field_that_is_wrong_is_named_with_its_rule(payments: Payments, field: str, value: Any, rule: str) -> None:
     assert refused(initialize(payments, **{field: value})) == (400, {field: [rule]})
@@ -475,6 +476,19 @@ def test_merchant_that_cannot_be_reached_is_tried_again(payments: Payments, merc
     soon(lambda: len(payments.deliveries()) == 2)
     assert payments.deliveries()[0]["status"] is None
     assert "refused" in payments.deliveries()[0]["error"]
+
+
+def test_merchant_that_answers_no_http_is_tried_again(payments: Payments) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        payments.webhooks(url=f"http://127.0.0.1:{listening.getsockname()[1]}/", attempts=2)
+        payments.pay(begun(payments))
+        for _ in range(2):
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"SSH-2.0-nonsense\r\n")
+        soon(lambda: len(payments.deliveries()) == 2)
+    assert payments.deliveries()[0]["status"] is None
 
 
 def test_chapas_own_times_are_the_default() -> None:
