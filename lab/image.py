@@ -20,7 +20,7 @@ BASE = (
     "iptables", "ca-certificates", "sudo", "curl",
 )
 # The packages of `outside`, the host that plays the rest of the world.
-OUTSIDE = ("dnsmasq", "pebble")
+OUTSIDE = ("dnsmasq", "pebble", "python3-aiosmtpd")
 CUSTOMIZE = Path(__file__).with_name("customize-image")
 
 

@@ -51,7 +51,7 @@ def hosts(name: str, size: str | None, *, baked: bool, progress: Progress) -> La
         lab = _record(name, size, built)
         with progress.phase(f"hosts: {', '.join(h.name for h in lab.topology.hosts)}"):
             raise_hosts(lab)
-        with progress.phase("outside: DNS and ACME authority"):
+        with progress.phase("outside: DNS, ACME authority, payments, mail"):
             outside.converge(lab, progress)
             outside.fetch_roots(lab)
     return lab

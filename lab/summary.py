@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lab import host
 from lab.inventory import acme_roots
+from lab.outside import describe
 from lab.progress import Progress
 from lab.state import ROOT, Lab
 from lab.topology import DOMAIN
@@ -21,7 +22,7 @@ def hosts_table(lab: Lab) -> Table:
     for column in ("host", "IPv4", "IPv6", "groups", "state"):
         table.add_column(column)
     for each in lab.topology.hosts:
-        groups = "DNS, ACME" if each.is_outside else ", ".join(each.groups)
+        groups = ", ".join(describe(lab) if each.is_outside else each.groups)
         table.add_row(each.name, each.ipv4, each.ipv6, groups, "runs" if host.is_running(lab, each) else "down")
     return table
 
@@ -32,11 +33,16 @@ def curl(lab: Lab) -> str:
     return f"curl --cacert {acme_roots(lab)} --resolve {DOMAIN}:443:{address} https://{DOMAIN}/api/v1/listings/"
 
 
+def offers(lab: Lab) -> str:
+    """What plays the rest of the world, and where hosts find it."""
+    return ", ".join(f"{name} {address}" for name, address in describe(lab).items())
+
+
 def print_status(lab: Lab) -> None:
     """The hosts and how to call them."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(hosts_table(lab))
-    console.print(f"\n{curl(lab)}")
+    console.print(f"\noutside  {offers(lab)}\ncall it  {curl(lab)}")
 
 
 def print_summary(lab: Lab, progress: Progress) -> None:
@@ -61,6 +67,7 @@ def print_summary(lab: Lab, progress: Progress) -> None:
 call it      {curl(lab)}
 a browser    https://localhost:{lab.port}/api/docs/
              (its certificate is for {DOMAIN} and of a test authority: accept the warning)
+outside      {offers(lab)}
 next         {rows[0][0]:<{width}}  {rows[0][1]}""")
     for command, meaning in rows[1:]:
         console.print(f"             {command:<{width}}  {meaning}")

@@ -105,7 +105,7 @@ def everything(*, soak: bool) -> list[Part]:
             pytest("tests/fleet/test_converge.py", *env, *counts),
             pytest("tests/roles", *env),
         ]),
-        Part("edge", 3, [pytest("tests/fleet/test_edge.py", *env, *counts)]),
+        Part("edge", 3.5, [pytest("tests/fleet/test_edge.py", "tests/fleet/test_outside.py", *env, *counts)]),
         *release(env, counts),
         Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
         Part("sandbox", 6, [

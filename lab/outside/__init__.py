@@ -1,8 +1,7 @@
-"""`outside`: the one host that plays the rest of the world (DNS and an ACME authority)."""
+"""`outside`: the one host that plays the rest of the world (DNS, an ACME authority, payments and mail)."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,23 +14,39 @@ from cryptography.x509.oid import NameOID
 
 from lab import machine
 from lab.errors import LabError
-from lab.inventory import ACME_HOST, acme_roots
+from lab.inventory import ACME_DIRECTORY, ACME_HOST, CHAPA_HOST, MAIL_HOST, acme_roots
 from lab.progress import Progress
 from lab.state import ROOT, Lab
 from lab.topology import DOMAIN
 
 PLAYBOOK = Path(__file__).with_name("site.yml")
 DAYS = 3650
+# The names that `outside` answers to; its certificate is for all of them.
+NAMES = (ACME_HOST, CHAPA_HOST, MAIL_HOST)
+MAIL_PORT = 587
+CHAPA_URL = f"https://{CHAPA_HOST}:8443/v1"
+# Where the payment provider tells the booking service what has become of a payment.
+WEBHOOK_URL = f"https://{DOMAIN}/api/v1/payments/chapa/webhook/"
+# Chapa waits 10 minutes before it tells again; a test need not.
+WEBHOOK_RETRY_SECONDS = 2
 
 
 def authority(lab: Lab) -> str:
-    """The PEM certificate of the authority that vouches for the ACME server itself; drawn once,
-    together with the server's own key and certificate, below `outside/`."""
+    """The PEM certificate of the authority that vouches for what `outside` serves by TLS; drawn together with the
+    key and certificate of these servers, below `outside/`, and again when `outside` has got another name."""
     folder = lab.directory / "outside"
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "server.pem").exists():
-        _draw(folder)
+    if set(names(folder / "server.pem")) != set(NAMES):
+        draw(folder)
     return (folder / "ca.pem").read_text()
+
+
+def names(certificate: Path) -> list[str]:
+    """The names that a PEM certificate is for; none where there is no such file."""
+    if not certificate.exists():
+        return []
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    return found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
 
 
 def converge(lab: Lab, progress: Progress) -> None:
@@ -46,9 +61,15 @@ def converge(lab: Lab, progress: Progress) -> None:
         "ansible_ssh_private_key_file": str(lab.key),
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={lab.known_hosts}",
         "ansible_control_path_dir": f"/run/nexus/{lab.id}-{lab.token}",
-        "outside_names": {**addresses, ACME_HOST: addresses["outside"], DOMAIN: [balancer.ipv4, balancer.ipv6]},
+        "outside_names": {
+            **addresses, **dict.fromkeys(NAMES, addresses["outside"]), DOMAIN: [balancer.ipv4, balancer.ipv6],
+        },
         "outside_resolvers": machine.resolvers(),
         "outside_certificates": str(lab.directory / "outside"),
+        "outside_acme_host": ACME_HOST,
+        "outside_roots": roots.read_text() if (roots := acme_roots(lab)).exists() else "",
+        "outside_webhook_url": WEBHOOK_URL,
+        "outside_webhook_retry_seconds": WEBHOOK_RETRY_SECONDS,
     }}}}))
     progress.run(
         [Path(machine.python()).with_name("ansible-playbook"), "-i", inventory, PLAYBOOK],
@@ -78,8 +99,9 @@ def fetch_roots(lab: Lab) -> Path:
     return roots
 
 
-def _draw(folder: Path) -> None:
-    """An authority and a server certificate for ACME_HOST."""
+def draw(folder: Path) -> None:
+    """Write ca.pem, server.key and, last, server.pem to *folder*: an authority, and a server's certificate for NAMES.
+    The authority's key is kept nowhere: it signs once."""
     now = datetime.now(UTC)
 
     def certificate(subject: str, public: ec.EllipticCurvePublicKey, issuer: str) -> x509.CertificateBuilder:
@@ -98,7 +120,7 @@ def _draw(folder: Path) -> None:
         x509.BasicConstraints(ca=True, path_length=0), critical=True
     ).sign(ca_key, hashes.SHA256())
     server = certificate(ACME_HOST, key.public_key(), ca_name).add_extension(
-        x509.SubjectAlternativeName([x509.DNSName(ACME_HOST)]), critical=False
+        x509.SubjectAlternativeName([x509.DNSName(name) for name in NAMES]), critical=False
     ).sign(ca_key, hashes.SHA256())
     (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     (folder / "server.key").write_bytes(key.private_bytes(
@@ -107,6 +129,9 @@ def _draw(folder: Path) -> None:
     (folder / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
 
 
-def describe(lab: Lab) -> str:
-    """One line of JSON for `status`: what `outside` offers."""
-    return json.dumps({"dns": lab.topology.outside.ipv4, "acme": f"https://{ACME_HOST}:14000/dir"})
+def describe(lab: Lab) -> dict[str, str]:
+    """What `outside` offers, by what it is for, with the address at which hosts of the fleet find it."""
+    return {
+        "DNS": lab.topology.outside.ipv4, "ACME": ACME_DIRECTORY, "payments": CHAPA_URL,
+        "mail": f"{MAIL_HOST}:{MAIL_PORT}",
+    }

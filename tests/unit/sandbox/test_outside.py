@@ -1,0 +1,69 @@
+"""What `outside` serves by TLS: one certificate for all its names, drawn again when it gets another."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from lab import outside, state
+from lab.inventory import ACME_HOST, CHAPA_HOST, MAIL_HOST
+from lab.state import Lab
+from lab.summary import offers
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setattr(state, "LABS", tmp_path)
+    return Lab("lab-one", str(tmp_path / "clone"), "small", 3, "0123", "abcd", 8443)
+
+
+def test_certificate_is_for_every_name_that_hosts_use(lab: Lab) -> None:
+    outside.authority(lab)
+    found = outside.names(lab.directory / "outside/server.pem")
+    assert sorted(found) == sorted([ACME_HOST, CHAPA_HOST, MAIL_HOST])
+
+
+def test_it_is_signed_by_the_authority_and_goes_with_its_key(lab: Lab) -> None:
+    authority = x509.load_pem_x509_certificate(outside.authority(lab).encode())
+    folder = lab.directory / "outside"
+    server = x509.load_pem_x509_certificate((folder / "server.pem").read_bytes())
+    server.verify_directly_issued_by(authority)
+    assert isinstance(server.public_key(), ec.EllipticCurvePublicKey)
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(folder / "server.pem", folder / "server.key")
+
+
+def test_it_is_drawn_once(lab: Lab) -> None:
+    assert outside.authority(lab) == outside.authority(lab)
+
+
+def test_sandbox_that_is_up_gets_another_when_there_is_another_name(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(outside, "NAMES", (ACME_HOST,))
+        before = outside.authority(lab)
+    assert outside.authority(lab) != before
+    assert MAIL_HOST in outside.names(lab.directory / "outside/server.pem")
+
+
+def test_drawing_that_was_broken_off_is_done_again(lab: Lab) -> None:
+    outside.authority(lab)
+    (lab.directory / "outside/server.pem").unlink()
+    x509.load_pem_x509_certificate(outside.authority(lab).encode())
+    assert outside.names(lab.directory / "outside/server.pem")
+
+
+def test_status_says_where_each_is(lab: Lab) -> None:
+    assert offers(lab) == (
+        "DNS 10.89.3.53, ACME https://acme.test:14000/dir, payments https://chapa.test:8443/v1, mail mail.test:587"
+    )
+
+
+@pytest.mark.parametrize("name", ["mail", "payments"])
+def test_every_module_is_shipped(name: str) -> None:
+    """The playbook takes what is in the folder itself."""
+    folder = outside.PLAYBOOK.parent / name
+    assert f"'{name}/*.py'" in outside.PLAYBOOK.read_text()
+    assert {path.parent for path in folder.rglob("*.py")} == {folder}
