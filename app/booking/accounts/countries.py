@@ -18,7 +18,8 @@ def database() -> Any:
     import maxminddb  # late: only where it is used, and only at the first login
 
     try:
-        return maxminddb.open_database(settings.GEOIP_DATABASE)
+        # Read whole, some megabytes: a mapped file that is written over in place ends the process.
+        return maxminddb.open_database(settings.GEOIP_DATABASE, maxminddb.MODE_MEMORY)
     except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
         complain(f"{type(error).__name__}: {error}")
         return {}
