@@ -2,15 +2,17 @@
 
 from csp.constants import SELF
 from csp.decorators import csp_replace
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from booking.bookings.views import Hosting
 from booking.core.health import Healthz, Readyz
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("", include("booking.accounts.urls")),
     path("listings/", include("booking.listings.urls")),
     path("bookings/", include("booking.bookings.urls")),
+    path("hosting/bookings/", Hosting.as_view(), name="hosting"),
 ]
 
 # Swagger UI's page has one style in it, and icons in its style sheet; tests/test_security.py has the digest.
