@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "booking.bookings",
     "booking.payments",
     "booking.outbox",
+    "booking.pages",
 ]
 MIDDLEWARE = [
     "booking.core.middleware.ReleaseMiddleware",  # outermost: its header is on every answer
