@@ -8,7 +8,7 @@ from booking.core.admin import ReadOnly
 
 
 @admin.register(User)
-class Users(UserAdmin[User]):
+class Users(UserAdmin):  # type: ignore[type-arg]  # generic for the type checker alone
     """As Django's own, by e-mail address and with roles."""
 
     ordering = ("-id",)

@@ -3,10 +3,10 @@
 from django.contrib import admin
 
 from booking.bookings.models import AuditEntry, Booking
-from booking.core.admin import ReadOnly
+from booking.core.admin import ReadOnly, TabularInline
 
 
-class Audit(admin.TabularInline[AuditEntry, Booking]):
+class Audit(TabularInline):
     """What became of a booking."""
 
     model = AuditEntry

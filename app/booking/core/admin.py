@@ -1,6 +1,6 @@
 """What the admin pages share."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -8,7 +8,13 @@ from django.http import HttpRequest
 from booking.core.models import DailyCount
 
 
-class ReadOnly(admin.ModelAdmin[Any]):
+if TYPE_CHECKING:  # generic for the type checker alone
+    ModelAdmin, TabularInline = admin.ModelAdmin[Any], admin.TabularInline[Any, Any]
+else:
+    ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
+
+
+class ReadOnly(ModelAdmin):
     """Rows that are looked at here and written by services alone."""
 
     show_full_result_count = False  # counting every row of a large table takes longer than the page

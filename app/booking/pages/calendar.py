@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 @dataclass(frozen=True)
 class Day:
-    """A day of the table; `pick` is the query that a click on it asks for, empty where it cannot be picked."""
+    """A day of the table; `pick`: the query that a click on it asks for, "" where it cannot be picked."""
 
     date: date
     in_month: bool
@@ -41,7 +41,7 @@ def months(
 ) -> list[Month]:
     """`count` months from that of `first`. taken: [check-in, check-out) of what is booked.
 
-    A click on a free day picks the check-in; the next, on a later day with nothing booked between, the check-out.
+    A click on a free day picks the check-in; the next, on a later day with no booking between, the check-out.
     """
     nights = {begin + timedelta(days=n) for begin, end in taken for n in range((end - begin).days)}
     waiting = check_in if check_in and not check_out else None  # picked, and the check-out is not

@@ -8,13 +8,14 @@ from django.db import connection
 
 from booking.accounts.models import User
 
-# Each night of a stay counts for its own month. A listing's rank is among its host's, in one month and currency.
+# Each night counts for its own month. A listing's rank is among its host's, in one month and currency.
 MONTHS = """
     SELECT listing.id, listing.title, booking.currency, month::date,
            count(*) AS nights,
            sum(booking.price_per_night) AS revenue,
            count(*)::numeric / extract(day FROM month + interval '1 month' - interval '1 day') AS occupancy,
-           rank() OVER (PARTITION BY month, booking.currency ORDER BY sum(booking.price_per_night) DESC) AS rank,
+           rank() OVER (PARTITION BY month, booking.currency
+                        ORDER BY sum(booking.price_per_night) DESC) AS rank,
            sum(sum(booking.price_per_night)) OVER (PARTITION BY month, booking.currency) AS month_revenue
       FROM listings_listing AS listing
       JOIN bookings_booking AS booking ON booking.listing_id = listing.id
@@ -29,8 +30,8 @@ MONTHS = """
 
 @dataclass(frozen=True)
 class Row:
-    """A listing in a month. revenue: of its nights, in `currency`; occupancy: a share of the month's nights (0 to 1);
-    rank: by revenue, 1 is the best; month_revenue: of all the host's listings in that month and currency."""
+    """A listing in a month. revenue: of its nights, in `currency`; occupancy: share of the month's nights
+    (0 to 1); rank: by revenue, 1 is the best; month_revenue: of all the host's listings in that currency."""
 
     listing: int
     title: str
