@@ -7,7 +7,6 @@ from django.http import HttpRequest
 
 from booking.core.models import DailyCount
 
-
 if TYPE_CHECKING:  # generic for the type checker alone
     ModelAdmin, TabularInline = admin.ModelAdmin[Any], admin.TabularInline[Any, Any]
 else:
