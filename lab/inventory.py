@@ -16,6 +16,10 @@ from lab.topology import DOMAIN
 
 ACME_HOST = "acme.test"
 ACME_DIRECTORY = f"https://{ACME_HOST}:14000/dir"
+CHAPA_HOST = "chapa.test"
+MAIL_HOST = "mail.test"
+CHAPA_SECRET_KEY = "CHASECK_TEST-sandbox-stand-in"  # noqa: S105 - of the stand-in at `outside`, which guards nothing
+CHAPA_WEBHOOK_SECRET = "sandbox-webhook-secret"  # noqa: S105 - as above
 # A process type beside the web: works without end and, told to stop, finishes what it has in hand. It stands in
 # for a queue's workers, so that a release has something of theirs to start, to drain and to end.
 WORKER = "sh -c 'trap \"sleep 0.2; echo finished what was in hand; exit 0\" TERM; while :; do sleep 1 & wait; done'"

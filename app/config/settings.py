@@ -130,14 +130,15 @@ REDIS_CA = env.text("BOOKING_REDIS_TLS_CA", "")
 REDIS_ADDRESS = f"{env.text('BOOKING_REDIS_HOST')}:{env.number('BOOKING_REDIS_PORT', 6379)}"
 CACHES: dict[str, dict[str, Any]] = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "booking.core.cache.TolerantCache",
         "LOCATION": f"{'rediss' if REDIS_CA else 'redis'}://{REDIS_ADDRESS}/0",
         "KEY_PREFIX": "booking",
         "OPTIONS": {
             "password": env.credential("redis_password"),
-            # Redis is a help, never a need: one that does not answer costs half a second at most.
-            "socket_connect_timeout": 0.5,
-            "socket_timeout": 0.5,
+            # Redis is a help, never a need: one that does not answer costs half a second at most, and that
+            # not at every call (booking/core/breaker.py).
+            "socket_connect_timeout": 0.25,
+            "socket_timeout": 0.25,
             **({"ssl_ca_certs": REDIS_CA} if REDIS_CA else {}),
         },
     }

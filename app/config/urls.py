@@ -1,15 +1,17 @@
 """Every path that the service answers."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from booking.bookings.views import Hosting
 from booking.core.health import Healthz, Readyz
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("", include("booking.accounts.urls")),
     path("listings/", include("booking.listings.urls")),
     path("bookings/", include("booking.bookings.urls")),
+    path("hosting/bookings/", Hosting.as_view(), name="hosting"),
 ]
 
 urlpatterns = [

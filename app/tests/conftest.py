@@ -4,13 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from django.core.cache import caches
 from django.db import connections
+from pytest_django import Settings
 
 from booking.accounts.models import User
 from booking.core import health
+from booking.core.cache import REDIS
 from booking.listings.models import Listing
 from tests.helpers import make_listing, make_user
 from tests.postgres import Cluster
+from tests.redis import Redis
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +37,9 @@ def django_db_modify_db_settings(cluster: Cluster) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_told() -> None:
-    """Each test begins with a process that has logged no change of health."""
+    """Each test begins with a process that has logged no change of health and has met no failure."""
     health.told.clear()
+    REDIS.failure = None
 
 
 @pytest.fixture
@@ -53,3 +58,18 @@ def host(db: None) -> User:
 def listing(host: User) -> Listing:
     """A place for four in Gondar at 80.50 EUR a night."""
     return make_listing(host)
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Iterator[Redis]:
+    """A running Redis, empty, that the cache is kept in."""
+    server = Redis()
+    try:
+        server.start()
+        options = settings.CACHES["default"]["OPTIONS"] | {"password": None}
+        default = settings.CACHES["default"] | {"LOCATION": server.location, "OPTIONS": options}
+        settings.CACHES = {"default": default}
+        yield server
+    finally:
+        caches.close_all()
+        server.remove()

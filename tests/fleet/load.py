@@ -73,11 +73,12 @@ class Load:
         self._stop = threading.Event()
         self._mark = uuid.uuid4().hex[:12]
         with Client(self.fleet) as client:
-            token = self._login(client)
-            self._listing = client.ask("POST", "/api/v1/listings/", 201, token=token, json={
+            host = client.login(f"load-host-{self._mark}@example.org", uuid.uuid4().hex)
+            self._listing = client.ask("POST", "/api/v1/listings/", 201, token=host, json={
                 "title": f"Load {self._mark}", "description": "Booked day by day.", "place": "Nowhere",
                 "price_per_night": "10.00", "currency": "EUR", "capacity": 2,
             })["id"]
+            self._login(client)
             self._domain, self._address = client.domain, client.address
         balancer = self.fleet.need("loadbalancers")[0]
         self._context = ssl.create_default_context(cafile=str(self.fleet.value(balancer.name, "release_ca_file")))
@@ -124,10 +125,9 @@ class Load:
         """The requests that were begun, or not answered yet, at an instant (monotonic seconds) and later."""
         return [result for result in self.results if result.ended >= at]
 
-    def _login(self, client: Client) -> str:
-        token = client.login(f"load-{uuid.uuid4().hex[:12]}@example.org", uuid.uuid4().hex)
-        self._token, self._token_until = token, time.monotonic() + TOKEN_SECONDS
-        return token
+    def _login(self, client: Client) -> None:
+        self._token = client.login(f"load-{uuid.uuid4().hex[:12]}@example.org", uuid.uuid4().hex)
+        self._token_until = time.monotonic() + TOKEN_SECONDS
 
     def _renew(self) -> None:
         """Sign in again, beside the load. While the service is down the old token has to do."""

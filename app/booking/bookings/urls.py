@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from booking.bookings.views import BookingCancel, Bookings
+from booking.bookings.views import BookingCancel, BookingDetail, Bookings
 
 urlpatterns = [
     path("", Bookings.as_view(), name="bookings"),
+    path("<int:pk>/", BookingDetail.as_view(), name="booking"),
     path("<int:pk>/cancel/", BookingCancel.as_view(), name="booking-cancel"),
 ]

@@ -4,22 +4,36 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.generics import ListAPIView
+from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from booking.accounts.models import User
 from booking.accounts.selectors import signed_in
+from booking.bookings.idempotency import KEY_MAXIMUM, once
 from booking.bookings.models import Booking
-from booking.bookings.selectors import booking_list
+from booking.bookings.selectors import booking_list, hosting_list
 from booking.bookings.services import booking_cancel, booking_create
 from booking.core.errors import errors
 from booking.listings.models import Listing
 
 BIGGEST_ID = 2**63 - 1
 BIGGEST_SMALL = 2**15 - 1
+
+KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": KEY_MAXIMUM, "pattern": "^[ -~]+$"},
+    OpenApiParameter.HEADER,
+    description="The same key with the same body is done once and answered the same, for seven days.",
+)
+STAY = OpenApiExample(
+    "two nights for two",
+    {"listing": 12, "check_in": "2030-06-01", "check_out": "2030-06-03", "guests": 2},
+    request_only=True,
+)
 
 
 class BookingIn(serializers.Serializer[Any]):
@@ -46,14 +60,89 @@ class BookingOut(serializers.ModelSerializer[Booking]):
 
     class Meta:
         model = Booking
-        fields = (
-            "id", "listing", "check_in", "check_out", "guests", "status",
+        fields: tuple[str, ...] = (
+            "id", "listing", "check_in", "check_out", "guests", "status", "expires_at",
             "price_per_night", "price_total", "currency", "created_at",
         )  # fmt: skip
 
 
+class BookingGuest(serializers.ModelSerializer[User]):
+    """What a host is told of a guest."""
+
+    class Meta:
+        model = User
+        fields = ("id", "name")
+
+
+class HostedBooking(BookingOut):
+    """A booking, to its host."""
+
+    guest = BookingGuest()
+
+    class Meta(BookingOut.Meta):
+        fields = (*BookingOut.Meta.fields, "guest")
+
+
 class Bookings(ListAPIView[Booking]):
     """The guest's own bookings, and new ones."""
+
+    serializer_class = BookingOut
+    filterset_fields = ("status",)
+    queryset = Booking.objects.none()  # for the schema, which asks without a user
+
+    def get_queryset(self) -> QuerySet[Booking]:
+        """The bookings of whoever asks."""
+        return booking_list(guest=signed_in(self.request))
+
+    @extend_schema(
+        responses={200: BookingOut(many=True), **errors(400, 401, 404)}, operation_id="booking_list"
+    )
+    def get(self, request: Request) -> Response:
+        """My bookings, newest first."""
+        return self.list(request)
+
+    @extend_schema(
+        request=BookingIn,
+        parameters=[KEY],
+        examples=[STAY],
+        responses={201: BookingOut, **errors(400, 401, 409, 422)},
+        operation_id="booking_create",
+    )
+    def post(self, request: Request) -> Response:
+        """Book a stay: confirmed at once, or pending until `expires_at` where it is to be paid online."""
+        body = BookingIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        guest, stay = signed_in(request), body.validated_data
+
+        def act() -> dict[str, Any]:
+            return dict(BookingOut(booking_create(guest=guest, **stay)).data)
+
+        key = request.headers.get("Idempotency-Key")
+        answer = act() if key is None else once(user=guest, key=key, asked=stay, act=act)
+        return Response(answer, status=201)
+
+
+class Hosting(ListAPIView[Booking]):
+    """The bookings that a host has."""
+
+    serializer_class = HostedBooking
+    filterset_fields = ("status",)
+    queryset = Booking.objects.none()  # for the schema, which asks without a user
+
+    def get_queryset(self) -> QuerySet[Booking]:
+        """The bookings of the places of whoever asks."""
+        return hosting_list(host=signed_in(self.request))
+
+    @extend_schema(
+        responses={200: HostedBooking(many=True), **errors(400, 401, 404)}, operation_id="hosting_list"
+    )
+    def get(self, request: Request) -> Response:
+        """Bookings of my places, newest first."""
+        return self.list(request)
+
+
+class BookingDetail(RetrieveAPIView[Booking]):
+    """One of the guest's bookings."""
 
     serializer_class = BookingOut
     queryset = Booking.objects.none()  # for the schema, which asks without a user
@@ -62,20 +151,10 @@ class Bookings(ListAPIView[Booking]):
         """The bookings of whoever asks."""
         return booking_list(guest=signed_in(self.request))
 
-    @extend_schema(responses={200: BookingOut(many=True), **errors(401, 404)}, operation_id="booking_list")
-    def get(self, request: Request) -> Response:
-        """My bookings, newest first."""
-        return self.list(request)
-
-    @extend_schema(
-        request=BookingIn, responses={201: BookingOut, **errors(400, 401, 409)}, operation_id="booking_create"
-    )
-    def post(self, request: Request) -> Response:
-        """Book a stay."""
-        body = BookingIn(data=request.data)
-        body.is_valid(raise_exception=True)
-        booking = booking_create(guest=signed_in(request), **body.validated_data)
-        return Response(BookingOut(booking).data, status=201)
+    @extend_schema(responses={200: BookingOut, **errors(401, 404)}, operation_id="booking_retrieve")
+    def get(self, request: Request, pk: int) -> Response:
+        """One of my bookings."""
+        return self.retrieve(request, pk=pk)
 
 
 class BookingCancel(APIView):
@@ -85,7 +164,7 @@ class BookingCancel(APIView):
         request=None, responses={200: BookingOut, **errors(401, 404, 409)}, operation_id="booking_cancel"
     )
     def post(self, request: Request, pk: int) -> Response:
-        """Cancel one of my bookings; doing it twice does no harm."""
+        """Cancel one of my bookings; doing it twice does no harm, and what was paid is given back."""
         try:
             booking = booking_cancel(guest=signed_in(request), booking=pk)
         except Booking.DoesNotExist as error:
