@@ -1,6 +1,6 @@
 """What the admin pages share."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from booking.core.models import DailyCount
 
 if TYPE_CHECKING:  # generic for the type checker alone
-    ModelAdmin, TabularInline = admin.ModelAdmin[Any], admin.TabularInline[Any, Any]
+    ModelAdmin: TypeAlias = admin.ModelAdmin[Any]
+    TabularInline: TypeAlias = admin.TabularInline[Any, Any]
 else:
     ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
 

@@ -21,6 +21,17 @@ class Search(forms.Form):
         required=False, min_value=0, max_digits=10, decimal_places=2, label="At most a night"
     )
 
+    def clean(self) -> dict[str, Any]:
+        """One date asks for the other, and the second comes after the first."""
+        check_in, check_out = (self.cleaned_data.get(name) for name in ("check_in", "check_out"))
+        if (
+            (check_in or check_out)
+            and not self.errors
+            and not (check_in and check_out and check_in < check_out)
+        ):
+            self.add_error("check_out", "Give both dates, the second after the first.")
+        return self.cleaned_data
+
 
 class Stay(forms.Form):
     """The nights to book, and for how many."""

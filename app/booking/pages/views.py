@@ -56,8 +56,8 @@ def places(request: HttpRequest) -> HttpResponse:
     if before.isdecimal() and len(before) < 19:
         found = found.filter(pk__lt=int(before))
     page = [] if form.errors else list(found.order_by("-pk")[: PLACES_A_PAGE + 1])
-    asked = {key: value for key, value in request.GET.items() if value and key != "before"}
-    more = urlencode(asked | {"before": page[PLACES_A_PAGE - 1].pk}) if len(page) > PLACES_A_PAGE else ""
+    asked = {key: str(value) for key, value in request.GET.items() if value and key != "before"}
+    more = urlencode(asked | {"before": str(page[PLACES_A_PAGE - 1].pk)}) if len(page) > PLACES_A_PAGE else ""
     dates = {key: value for key, value in asked.items() if key in ("check_in", "check_out", "guests")}
     context = {"form": form, "places": page[:PLACES_A_PAGE], "more": more, "dates": urlencode(dates)}
     return render(request, "pages/places.html", context, status=400 if form.errors else 200)
@@ -152,7 +152,7 @@ def stay(request: HttpRequest, pk: int) -> HttpResponse:
             except ApplicationError as error:
                 messages.warning(request, str(error))
         found = get_object_or_404(booking_list(guest=guest), pk=pk)
-    context = {
+    context: dict[str, Any] = {
         "stay": found,
         "payments": found.payments.order_by("pk"),
         "history": found.audit.order_by("pk"),
