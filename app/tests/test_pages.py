@@ -304,9 +304,11 @@ def test_a_hosts_report_counts_each_night_in_its_month_and_ranks_places(
     stay(good, date(2023, 12, 30), date(2024, 1, 2))  # one night of this year
     stay(foreign, date(2024, 2, 1), date(2024, 2, 20))
     rows = host_report(host=host, first=date(2024, 1, 1), last=date(2025, 1, 1))
-    assert [
-        (row.month.month, row.title, row.nights, row.revenue, row.rank, row.month_revenue) for row in rows
-    ] == [
+    found = [
+        (row.month.month, row.title, row.nights, int(row.revenue), row.rank, int(row.month_revenue))
+        for row in rows
+    ]
+    assert found == [
         (1, "Good house", 4, 40, 1, 40),
         (2, "Good house", 4, 40, 1, 50),
         (2, "Poor hut", 1, 10, 2, 50),
