@@ -21,8 +21,8 @@ CHAPA_PORT = 8443
 MAIL_HOST = "mail.test"
 MAIL_PORT = 587
 # What the stand-in of the payment provider and the service share; known to all, and good for nothing else.
-CHAPA_SECRET_KEY = "CHASECK_TEST-sandbox"  # noqa: S105 - as above
-CHAPA_WEBHOOK_SECRET = "sandbox-webhook"  # noqa: S105 - as above
+CHAPA_SECRET_KEY = "CHASECK_TEST-sandbox-stand-in"  # noqa: S105 - as above
+CHAPA_WEBHOOK_SECRET = "sandbox-webhook-secret"  # noqa: S105 - as above
 # A process type beside the web: works without end and, told to stop, finishes what it has in hand. It stands in
 # for a queue's workers, so that a release has something of theirs to start, to drain and to end.
 WORKER = "sh -c 'trap \"sleep 0.2; echo finished what was in hand; exit 0\" TERM; while :; do sleep 1 & wait; done'"

@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "booking.bookings",
     "booking.payments",
     "booking.outbox",
+    "booking.pages",
 ]
 MIDDLEWARE = [
     "booking.core.middleware.ReleaseMiddleware",  # outermost: its header is on every answer
@@ -181,6 +182,13 @@ DEFAULT_FROM_EMAIL = env.text("BOOKING_EMAIL_FROM", "booking@localhost")
 # --- Static files -------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = env.text("BOOKING_STATIC_ROOT", str(BASE_DIR / "build" / "static"))
+# Where no web server stands before this one, it serves its files itself.
+SERVE_STATIC = env.flag("BOOKING_SERVE_STATIC")
+if SERVE_STATIC:
+    MIDDLEWARE.insert(
+        MIDDLEWARE.index("django.middleware.security.SecurityMiddleware") + 1,
+        "whitenoise.middleware.WhiteNoiseMiddleware",
+    )
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

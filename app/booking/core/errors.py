@@ -10,7 +10,8 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
-from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.shortcuts import render
 from rest_framework import exceptions, serializers, status
 from rest_framework.response import Response
 
@@ -139,34 +140,42 @@ def flatten(detail: Any, prefix: str = "") -> Fields:
     return {prefix or "non_field_errors": [str(item).encode(errors="replace").decode() for item in messages]}
 
 
-def _answer(http_status: int, *, code: str, message: str) -> JsonResponse:
+def _answer(request: HttpRequest, http_status: int, *, code: str, message: str) -> HttpResponse:
+    """The envelope; to a person who looks at pages, a page."""
+    if request.accepts("text/html") and not request.accepts("application/json"):
+        return render(request, "pages/error.html", {"message": message}, status=http_status)
     return JsonResponse(envelope(code=code, message=message), status=http_status)
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's own 400, of which a Host header that nobody allowed is the common one."""
     return _answer(
-        400, code="bad_request", message="The request is malformed, or its Host is not served here."
+        request, 400, code="bad_request", message="The request is malformed, or its Host is not served here."
     )
 
 
-def permission_denied(request: HttpRequest, exception: Exception) -> JsonResponse:
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's own 403."""
-    return _answer(403, code="permission_denied", message="This is not allowed.")
+    return _answer(request, 403, code="permission_denied", message="This is not allowed.")
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """The 403 of a form without its token."""
-    return _answer(403, code="csrf_failed", message="The form's token is missing or wrong; reload the page.")
+    return _answer(
+        request, 403, code="csrf_failed", message="The form's token is missing or wrong; reload the page."
+    )
 
 
-def page_not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's own 404: no such path."""
-    return _answer(404, code="not_found", message="There is nothing at this address.")
+    return _answer(request, 404, code="not_found", message="There is nothing at this address.")
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
+def server_error(request: HttpRequest) -> HttpResponse:
     """The 500: a defect; its traceback is in the log under the request's id."""
     return _answer(
-        500, code="server_error", message="The service failed; quote the X-Request-Id to its operators."
+        request,
+        500,
+        code="server_error",
+        message="The service failed; quote the X-Request-Id to its operators.",
     )
