@@ -23,9 +23,6 @@ MAIL_PORT = 587
 # What the stand-in of the payment provider and the service share; known to all, and good for nothing else.
 CHAPA_SECRET_KEY = "CHASECK_TEST-sandbox-stand-in"  # noqa: S105 - as above
 CHAPA_WEBHOOK_SECRET = "sandbox-webhook-secret"  # noqa: S105 - as above
-# A process type beside the web: works without end and, told to stop, finishes what it has in hand. It stands in
-# for a queue's workers, so that a release has something of theirs to start, to drain and to end.
-WORKER = "sh -c 'trap \"sleep 0.2; echo finished what was in hand; exit 0\" TERM; while :; do sleep 1 & wait; done'"
 HEADER = "# Written by `make up`; changes are lost at the next one.\n"
 
 
@@ -68,8 +65,12 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "release_known_hosts_file": str(lab.known_hosts),
         "release_python": str(lab.directory / "python3.13"),
         "booking_app_chapa_url": f"https://{CHAPA_HOST}:{CHAPA_PORT}/v1",
+        "booking_app_chapa_checkout": f"https://{CHAPA_HOST}:{CHAPA_PORT}",
         "booking_app_chapa_secret_key": CHAPA_SECRET_KEY,
         "booking_app_chapa_webhook_secret": CHAPA_WEBHOOK_SECRET,
+        # Every client of a sandbox has one address, and the tests make users by the hundred.
+        "booking_app_logins_per_address": "100000/minute",
+        "booking_app_registrations_per_address": "100000/minute",
         "booking_app_email_host": MAIL_HOST,
         "booking_app_email_port": MAIL_PORT,
         "booking_app_email_from": f"Booking <booking@{DOMAIN}>",
@@ -80,9 +81,6 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "release_connect_seconds": 3,
         "release_keep": 4,
         "booking_app_drain_seconds": 10,
-        "booking_app_processes": [
-            {"name": "worker", "command": WORKER, "groups": ["workers"], "drain_seconds": 5},
-        ],
     }
 
 
