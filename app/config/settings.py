@@ -89,8 +89,8 @@ MIGRATIONS_DECLARED = {
     },
 }
 APPEND_SLASH = False  # a redirect would turn a POST into a GET; a wrong path is 404
-# Hashed by Django's default, PBKDF2: a login costs a good part of a second of a core, one more reason to limit
-# them. scrypt is several times cheaper for us, and wants 16 MB in each thread that checks one.
+# Hashed by Django's default, PBKDF2: a login costs a good part of a second of a core, one more reason for
+# limits. scrypt is several times cheaper for us, and wants 16 MB in each thread that checks one.
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
