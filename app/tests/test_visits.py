@@ -131,12 +131,13 @@ def test_without_redis_nothing_is_counted_and_nothing_fails() -> None:
 
 
 def test_a_counter_that_another_began_in_between_is_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing_once(key: str, delta: int = 1) -> int:
-        missing_once.__dict__["calls"] = missing_once.__dict__.get("calls", 0) + 1
-        if missing_once.__dict__["calls"] == 1:
-            raise ValueError
-        return 2
+    found = iter([False, True])
 
-    monkeypatch.setattr(type(caches["default"]), "incr", lambda self, key: missing_once(key))
+    def incr(self: object, key: str) -> int:
+        if next(found):
+            return 2
+        raise ValueError
+
+    monkeypatch.setattr(type(caches["default"]), "incr", incr)
     monkeypatch.setattr(type(caches["default"]), "add", lambda self, *arguments, **options: False)
     assert counters.count("x", seconds=60) == 2
