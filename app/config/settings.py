@@ -271,6 +271,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "BookingStatus": "booking.bookings.models.Status",
+        "PaymentStatus": "booking.payments.models.PaymentStatus",
+    },
 }
 
 # --- Time, language, logs -----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("booking.accounts.urls")),
     path("listings/", include("booking.listings.urls")),
     path("bookings/", include("booking.bookings.urls")),
+    path("payments/", include("booking.payments.urls")),
     path("hosting/bookings/", Hosting.as_view(), name="hosting"),
 ]
 

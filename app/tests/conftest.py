@@ -12,6 +12,8 @@ from booking.accounts.models import User
 from booking.core import health
 from booking.core.cache import REDIS
 from booking.listings.models import Listing
+from booking.outbox.broker import BROKER
+from booking.payments.chapa import CHAPA
 from tests.helpers import make_listing, make_user
 from tests.postgres import Cluster
 from tests.redis import Redis
@@ -39,7 +41,8 @@ def django_db_modify_db_settings(cluster: Cluster) -> None:
 def _nothing_told() -> None:
     """Each test begins with a process that has logged no change of health and has met no failure."""
     health.told.clear()
-    REDIS.failure = None
+    for breaker in (REDIS, BROKER, CHAPA):
+        breaker.failure = None
 
 
 @pytest.fixture

@@ -10,4 +10,4 @@ class BookingsConfig(AppConfig):
 
     def ready(self) -> None:
         """Connects what listens to moves, and what the outbox has done."""
-        from booking.bookings import audit  # noqa: F401  (importing connects)
+        from booking.bookings import audit, mails  # noqa: F401  (importing connects)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
@@ -19,6 +19,7 @@ from booking.bookings.selectors import booking_list, hosting_list
 from booking.bookings.services import booking_cancel, booking_create
 from booking.core.errors import errors
 from booking.listings.models import Listing
+from booking.payments.views import PaymentOut
 
 BIGGEST_ID = 2**63 - 1
 BIGGEST_SMALL = 2**15 - 1
@@ -64,6 +65,21 @@ class BookingOut(serializers.ModelSerializer[Booking]):
             "id", "listing", "check_in", "check_out", "guests", "status", "expires_at",
             "price_per_night", "price_total", "currency", "created_at",
         )  # fmt: skip
+
+
+class BookingDetailOut(BookingOut):
+    """A booking with its latest payment."""
+
+    payment = serializers.SerializerMethodField()
+
+    class Meta(BookingOut.Meta):
+        fields = (*BookingOut.Meta.fields, "payment")
+
+    @extend_schema_field(PaymentOut(allow_null=True))
+    def get_payment(self, booking: Booking) -> dict[str, Any] | None:
+        """What has become of the guest's paying; null where it was never begun."""
+        payment = booking.payments.order_by("-pk").first()
+        return dict(PaymentOut(payment).data) if payment else None
 
 
 class BookingGuest(serializers.ModelSerializer[User]):
@@ -144,14 +160,14 @@ class Hosting(ListAPIView[Booking]):
 class BookingDetail(RetrieveAPIView[Booking]):
     """One of the guest's bookings."""
 
-    serializer_class = BookingOut
+    serializer_class = BookingDetailOut
     queryset = Booking.objects.none()  # for the schema, which asks without a user
 
     def get_queryset(self) -> QuerySet[Booking]:
         """The bookings of whoever asks."""
         return booking_list(guest=signed_in(self.request))
 
-    @extend_schema(responses={200: BookingOut, **errors(401, 404)}, operation_id="booking_retrieve")
+    @extend_schema(responses={200: BookingDetailOut, **errors(401, 404)}, operation_id="booking_retrieve")
     def get(self, request: Request, pk: int) -> Response:
         """One of my bookings."""
         return self.retrieve(request, pk=pk)

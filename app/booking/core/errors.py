@@ -21,7 +21,10 @@ Fields = dict[str, list[str]]
 
 
 class ApplicationError(Exception):
-    """A request that the service refuses; `code` is for programs, `message` for people."""
+    """A request that the service refuses; `code` is for programs, `message` for people.
+
+    `retry_after`: seconds after which it may be asked again; 0 says nothing of it.
+    """
 
     def __init__(
         self,
@@ -30,8 +33,10 @@ class ApplicationError(Exception):
         message: str,
         fields: Fields | None = None,
         http_status: int = status.HTTP_409_CONFLICT,
+        retry_after: int = 0,
     ) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         self.code, self.message, self.fields, self.http_status = code, message, fields or {}, http_status
 
 
@@ -90,7 +95,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     """Django REST framework's hook: the answer to `exc`, or None for a defect, which becomes a 500."""
     if isinstance(exc, ApplicationError):
         return Response(
-            envelope(code=exc.code, message=exc.message, fields=exc.fields), status=exc.http_status
+            envelope(code=exc.code, message=exc.message, fields=exc.fields),
+            status=exc.http_status,
+            headers={"Retry-After": str(exc.retry_after)} if exc.retry_after else None,
         )
     if isinstance(exc, OperationalError | InterfaceError):
         # The database is away, failing over, or broke a deadlock: nothing was written, ask again.
