@@ -23,7 +23,8 @@ def test_every_path_is_described_with_its_errors_in_the_envelope() -> None:
         "/api/v1/token/": {"post"},
         "/api/v1/token/refresh/": {"post"},
         "/api/v1/listings/": {"get", "post"},
-        "/api/v1/listings/{id}/": {"get"},
+        "/api/v1/listings/{id}/": {"get", "patch"},
+        "/api/v1/listings/{id}/availability/": {"get"},
         "/api/v1/bookings/": {"get", "post"},
         "/api/v1/bookings/{id}/cancel/": {"post"},
     }

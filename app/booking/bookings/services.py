@@ -40,7 +40,7 @@ def booking_create(*, guest: User, listing: int, check_in: date, check_out: date
         # The lock makes rivals for one place wait here and then meet the constraint; without it two of them
         # can each wait for the other's row inside the constraint's index, which PostgreSQL ends as a deadlock
         # after a second. It is for speed: what forbids an overlap is the constraint alone.
-        place = Listing.objects.select_for_update(no_key=True).filter(pk=listing).first()
+        place = Listing.objects.select_for_update(no_key=True).filter(pk=listing, status="published").first()
         if place is None:
             raise invalid(listing="There is no such listing.")
         if guests > place.capacity:
