@@ -165,7 +165,7 @@ def test_an_answer_in_a_format_that_is_not_spoken_is_406(db: None) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/api/v1/listings", "/api/v2/listings/", "/api/v1/listings/x/"]
+    "path", ["/nothing", "/stays/x/", "/api/v1/listings", "/api/v2/listings/", "/api/v1/listings/x/"]
 )
 def test_a_path_that_is_not_there_is_404_for_every_method(db: None, path: str) -> None:
     client = client_of()
