@@ -1,10 +1,13 @@
 """The OpenAPI schema and its page."""
 
 import re
+import subprocess
+import sys
 from io import StringIO
 
 import pytest
 import yaml
+from django.conf import settings
 from django.core.management import call_command
 
 from tests.helpers import client_of
@@ -53,3 +56,9 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
     assert all(link.startswith(("/static/", "/api/")) for link in links)
     script = client_of().get("/api/docs/?script=")
     assert script.headers["Content-Type"].startswith("application/javascript")
+
+
+def test_the_diagram_of_the_tables_is_what_the_models_say() -> None:
+    script = settings.BASE_DIR.parent / "scripts/schema-diagram"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
