@@ -173,6 +173,7 @@ CHAPA_WEBHOOK_SECRET = env.optional_credential("chapa_webhook_secret")
 HOLD_MINUTES = env.number("BOOKING_HOLD_MINUTES", 15)  # how long an unpaid booking keeps its dates
 GEOIP_DATABASE = env.text("BOOKING_GEOIP_DATABASE", "")  # an .mmdb file; without one no country is noted
 
+EMAIL_BACKEND = "booking.core.mail.Backend"
 EMAIL_HOST = env.text("BOOKING_EMAIL_HOST", "")  # without one no mail is sent, and the outbox keeps none
 EMAIL_PORT = env.number("BOOKING_EMAIL_PORT", 587)
 EMAIL_SECURITY = env.choice("BOOKING_EMAIL_SECURITY", ("starttls", "tls", "none"))

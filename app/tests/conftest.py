@@ -1,6 +1,8 @@
 """What the tests share: a PostgreSQL of their own, a guest, a host, a listing."""
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -14,6 +16,7 @@ from booking.core.cache import REDIS
 from booking.listings.models import Listing
 from booking.outbox.broker import BROKER
 from booking.payments.chapa import CHAPA
+from tests.chapa import SECRET_KEY, WEBHOOK_SECRET, Chapa
 from tests.helpers import make_listing, make_user
 from tests.postgres import Cluster
 from tests.redis import Redis
@@ -61,6 +64,41 @@ def host(db: None) -> User:
 def listing(host: User) -> Listing:
     """A place for four in Gondar at 80.50 EUR a night."""
     return make_listing(host)
+
+
+@pytest.fixture
+def birr(host: User) -> Listing:
+    """A place whose price is in birr, which can be paid online."""
+    return make_listing(host, currency="ETB")
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Chapa]:
+    """A running stand-in of the payment provider."""
+    chapa = Chapa()
+    yield chapa
+    chapa.stop()
+
+
+@pytest.fixture
+def chapa(provider: Chapa, settings: Settings) -> Chapa:
+    """The stand-in, as new, tells nothing by itself, and is where guests pay."""
+    provider.control("reset")
+    provider.control("webhooks", mode="off")
+    settings.CHAPA_URL = f"{provider.url}/v1"
+    settings.CHAPA_SECRET_KEY, settings.CHAPA_WEBHOOK_SECRET = SECRET_KEY, WEBHOOK_SECRET
+    return provider
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that is its own authority; its key is beside it."""
+    found = tmp_path / "ca.pem"
+    subject = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    files = ("-keyout", str(tmp_path / "key.pem"), "-out", str(found))
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc")
+    subprocess.run(["openssl", "req", "-x509", *curve, *subject, *files], check=True, capture_output=True)
+    return found
 
 
 @pytest.fixture

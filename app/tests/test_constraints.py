@@ -2,18 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import Error, IntegrityError, connection, models, transaction
+from django.utils import timezone
 
 from booking.accounts.models import User
-from booking.bookings.models import HOLDING, Booking, Status
+from booking.bookings.models import HOLDING, AuditEntry, Booking, IdempotentAnswer, Status
 from booking.listings.models import Listing
+from booking.outbox.models import Message
+from booking.outbox.services import post
+from booking.payments.models import Payment
 from tests.helpers import at_once, client_of, day, make_listing, make_user, stay
+from tests.test_idempotency import book
 
 RIVALS = 20
 INSERT = """
@@ -126,6 +131,108 @@ def test_a_wrong_booking_is_refused_by_the_database_and_only_by_that_constraint(
         Booking.objects.create(**row)
     with without(Booking, name):
         Booking.objects.create(**row)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({}, "payments_payment_one_at_a_time"),
+        ({"status": "open"}, "payments_payment_one_at_a_time"),
+        ({"status": "refunded", "amount": Decimal(0)}, "payments_payment_amount_positive"),
+        ({"status": "sold"}, "payments_payment_status_known"),
+    ],
+    ids=str,
+)
+def test_a_wrong_payment_beside_a_paid_one_is_refused_by_the_database_and_only_by_that_constraint(
+    guest: User, listing: Listing, wrong: dict[str, Any], name: str
+) -> None:
+    insert(listing, guest, 1, 2)
+    row = {"booking": Booking.objects.get(), "amount": Decimal(10), "currency": "ETB", "status": "paid"}
+    for number, status in enumerate(("paid", "failed", "refund_due", "refunded")):
+        Payment.objects.create(**row | {"status": status}, reference=str(number))
+    with pytest.raises(IntegrityError, match=name), transaction.atomic():
+        Payment.objects.create(**row | wrong, reference="another")
+    with without(Payment, name):
+        Payment.objects.create(**row | wrong, reference="another")
+
+
+@contextmanager
+def not_unique(model: type[models.Model], name: str) -> Iterator[None]:
+    """The table of `model` without one unique column; its rows are deleted before it is unique again."""
+    table, constraint = model._meta.db_table, f"{model._meta.db_table}_{name}_key"
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
+        try:
+            yield
+        finally:
+            cursor.execute(f"TRUNCATE {table} CASCADE")
+            cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT {constraint} UNIQUE ({name})")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_piece_of_work_is_in_the_outbox_once_and_without_the_unique_key_more_often() -> None:
+    def posted(_: int) -> None:
+        with suppress(Message.MultipleObjectsReturned):
+            post(key="once", kind="of the tests", payload={})
+
+    at_once(6, posted)
+    assert Message.objects.count() == 1
+    Message.objects.all().delete()
+    with not_unique(Message, "key"):
+        at_once(6, posted)
+        assert Message.objects.count() > 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_is_not_done_and_dead_and_only_by_that_constraint() -> None:
+    ends: dict[str, Any] = {"due_at": timezone.now(), "done_at": timezone.now(), "dead_at": timezone.now()}
+    with pytest.raises(IntegrityError, match="outbox_message_one_end"), transaction.atomic():
+        Message.objects.create(key="k", kind="k", payload={}, **ends)
+    with without(Message, "outbox_message_one_end"):
+        Message.objects.create(key="k", kind="k", payload={}, **ends)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_payments_do_not_share_a_reference(guest: User, listing: Listing) -> None:
+    insert(listing, guest, 1, 2)
+    row: dict[str, Any] = {
+        "booking": Booking.objects.get(),
+        "amount": 1,
+        "currency": "ETB",
+        "status": "failed",
+    }
+    Payment.objects.create(reference="same", **row)
+    with pytest.raises(IntegrityError, match="payments_payment_reference"), transaction.atomic():
+        Payment.objects.create(reference="same", **row)
+    with not_unique(Payment, "reference"):
+        Payment.objects.create(reference="same", **row)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_repetitions_at_once_are_answered_the_same_and_without_the_constraint_they_are_not(
+    guest: User, listing: Listing
+) -> None:
+    def answers() -> Counter[int]:
+        body = stay(listing)
+        found = at_once(5, lambda _: book(guest, body))
+        return Counter(answer.status_code for answer in found)
+
+    assert answers() == {201: 5}
+    Booking.objects.update(status="cancelled")
+    IdempotentAnswer.objects.all().delete()
+    with without(IdempotentAnswer, "bookings_answer_once"):
+        assert answers()[201] < 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_trail_is_of_bookings_and_payments_alone(guest: User, listing: Listing) -> None:
+    insert(listing, guest, 1, 2)
+    row: dict[str, Any] = {"booking": Booking.objects.get(), "after": "x", "subject": "listing"}
+    with pytest.raises(IntegrityError, match="bookings_audit_subject_known"), transaction.atomic():
+        AuditEntry.objects.create(**row)
+    with without(AuditEntry, "bookings_audit_subject_known"):
+        AuditEntry.objects.create(**row)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -24,12 +24,6 @@ URL, HOSTING = "/api/v1/bookings/", "/api/v1/hosting/bookings/"
 online = override_settings(CHAPA_SECRET_KEY="a key")
 
 
-@pytest.fixture
-def birr(host: User) -> Listing:
-    """A place whose price is in birr, which can be paid online."""
-    return make_listing(host, currency="ETB")
-
-
 def trail() -> list[tuple[str, str, str, int | None]]:
     """The audit trail: subject, before, after, who."""
     return list(AuditEntry.objects.order_by("pk").values_list("subject", "before", "after", "actor"))

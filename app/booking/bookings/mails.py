@@ -7,13 +7,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage
 from django.dispatch import receiver
 from django.template.loader import render_to_string
 from django.utils import timezone
 
 from booking.bookings.models import Booking, Status, moved
-from booking.core.outgoing import outgoing
 from booking.outbox.models import Message
 from booking.outbox.services import GivenUp, handles, post
 
@@ -62,18 +61,15 @@ def send(message: Message) -> None:
     user = booking.guest if to == "guest" else booking.listing.host
     link = f"{settings.PUBLIC_URL}/bookings/{booking.pk}/"
     text = render_to_string(f"bookings/{what}_{to}.txt", {"booking": booking, "user": user, "link": link})
-    subject, _, body = text.partition("\n")
-    server: Any = get_connection()
-    server.ssl_context = outgoing()
+    subject, _, body = text.partition("\n\n")
     mail = EmailMessage(
         " ".join(subject.split()),
-        body.lstrip(),
+        f"{body.strip()}\n",
         to=[user.email],
         headers={
             "Message-ID": f"<{message.key}@{urlsplit(settings.PUBLIC_URL).hostname}>",
             "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office answers
         },
-        connection=server,
     )
     try:
         mail.send()

@@ -8,7 +8,6 @@ worker that dies is replaced.
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -58,7 +57,7 @@ def post(*, key: str, kind: str, payload: dict[str, Any]) -> bool:
         key=key, defaults={"kind": kind, "payload": payload, "due_at": Now()}
     )
     if new:
-        transaction.on_commit(partial(_published, message.pk), robust=True)
+        transaction.on_commit(lambda: _published(message.pk), robust=True)
     return new
 
 
