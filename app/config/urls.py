@@ -4,6 +4,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from booking.core.health import Healthz, Readyz
+from booking.graphql.views import GraphQL
 
 api = [
     path("", include("booking.accounts.urls")),
@@ -15,6 +16,7 @@ urlpatterns = [
     path("healthz", Healthz.as_view(), name="healthz"),
     path("readyz", Readyz.as_view(), name="readyz"),
     path("api/v1/", include(api)),
+    path("graphql", GraphQL.as_view(), name="graphql"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]
