@@ -21,6 +21,10 @@ from lab.topology import DOMAIN
 
 PLAYBOOK = Path(__file__).with_name("site.yml")
 DAYS = 3650
+KEY_USAGE = x509.KeyUsage(
+    key_cert_sign=True, crl_sign=False, digital_signature=False, content_commitment=False, key_encipherment=False,
+    data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+)
 # The names that `outside` answers to; its certificate is for all of them.
 NAMES = (ACME_HOST, CHAPA_HOST, MAIL_HOST)
 MAIL_PORT = 587
@@ -116,11 +120,16 @@ def draw(folder: Path) -> None:
 
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = "Sandbox authority"
+    # Python 3.13 verifies strictly (RFC 5280): each says which key it is of and by, and the authority what it is for.
     ca = certificate(ca_name, ca_key.public_key(), ca_name).add_extension(
         x509.BasicConstraints(ca=True, path_length=0), critical=True
+    ).add_extension(KEY_USAGE, critical=True).add_extension(
+        x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False
     ).sign(ca_key, hashes.SHA256())
     server = certificate(ACME_HOST, key.public_key(), ca_name).add_extension(
         x509.SubjectAlternativeName([x509.DNSName(name) for name in NAMES]), critical=False
+    ).add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
     ).sign(ca_key, hashes.SHA256())
     (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     (folder / "server.key").write_bytes(key.private_bytes(
