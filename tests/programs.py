@@ -1,4 +1,4 @@
-"""Installs what the application's tests need of the machine and `make up` does not: the programs of its stores."""
+"""Installs what the tests need of the machine and `make up` does not: stores, a browser, containers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,21 @@ ROOT = Path(__file__).resolve().parent.parent
 CLUSTERS = Path("/etc/postgresql-common/createcluster.conf")
 
 
+# A program, and the package that has it. Redis' server and its checker are one program, which redis-tools has.
+PROGRAMS = {
+    "redis-check-rdb": "redis-tools",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "certutil": "libnss3-tools",
+    "dockerd": "docker.io",
+}
+
+
 def missing() -> list[str]:
-    """The packages that are not there. Redis' server and its checker are one program, which redis-tools has."""
+    """The packages that are not there."""
     postgresql = any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    redis = shutil.which("redis-server") or shutil.which("redis-check-rdb")
-    return ([] if postgresql else ["postgresql"]) + ([] if redis else ["redis-tools"])
+    others = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
+    return ([] if postgresql else ["postgresql"]) + others
 
 
 def main() -> int:
@@ -35,7 +45,7 @@ def main() -> int:
         if not CLUSTERS.exists():
             CLUSTERS.parent.mkdir(parents=True, exist_ok=True)
             CLUSTERS.write_text("create_main_cluster = false\n")
-        with progress.phase(f"machine: {names}, for the application's tests"):
+        with progress.phase(f"machine: {names}, for the tests"):
             apt_get(progress, "install", "--no-install-recommends", *packages)
     except LabError as error:
         complain(error)
