@@ -72,8 +72,8 @@ def test_a_flush_that_is_late_finds_the_days_before() -> None:
 @pytest.mark.usefixtures("counted", "db")
 def test_nothing_of_a_person_is_in_a_counters_name() -> None:
     client_of().get(f"{LISTINGS}?place=secret", HTTP_X_FORWARDED_FOR="192.0.2.7", HTTP_USER_AGENT="browser")
-    counters = [key for key in vars(caches["default"])["_cache"] if "visits" in key]
-    assert counters == [f":1:visits:{today()}:GET:listings"]
+    names = [name for name in vars(caches["default"])["_cache"] if "visits" in name]
+    assert names == [f":1:visits:{today()}:GET:listings"]
 
 
 @pytest.mark.django_db(transaction=True)
