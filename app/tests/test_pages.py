@@ -7,8 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
+from pytest_django.fixtures import SettingsWrapper as Settings
 
 from booking.accounts.models import Role, User
 from booking.bookings.models import Booking, Status
@@ -360,6 +362,28 @@ def test_signing_in_and_out(browser: Browser, guest: User) -> None:
         "/login/", {"username": guest.email, "password": PASSWORD, "next": "https://evil.example/"}
     )
     assert away["Location"] == "/"
+
+
+def test_signing_in_and_registering_too_often_is_refused(
+    browser: Browser, guest: User, settings: Settings
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    cache.clear()
+    rates = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] | {
+        "login_address": "2/hour",
+        "registration": "1/hour",
+    }
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": rates}
+    answers = [browser().post("/login/", {"username": guest.email, "password": "x"}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert 0 < int(answers[-1]["Retry-After"]) <= 3600
+    form = {"name": "Ada", "email": "not one", "password": PASSWORD, "role": "guest"}
+    assert [browser().post("/register/", form).status_code for _ in range(2)] == [400, 429]
+
+
+def test_staff_sign_in_by_the_one_form_that_has_limits(browser: Browser) -> None:
+    answer = browser().get("/admin/login/?next=/admin/")
+    assert answer["Location"] == "/login/?next=/admin/"
 
 
 def test_what_is_not_there_is_told_as_a_page_to_people_and_as_json_to_programs(browser: Browser) -> None:

@@ -1,5 +1,6 @@
 """The pages: server-rendered, whole without a script."""
 
+import math
 from datetime import date, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from booking.accounts.models import User
 from booking.accounts.services import user_register
+from booking.accounts.throttles import LoginThrottle, Registrations
 from booking.bookings.models import HOLDING, Booking, Status
 from booking.bookings.selectors import booking_list, nights_taken
 from booking.bookings.services import booking_cancel, booking_create
@@ -201,9 +203,21 @@ def report(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/report.html", {"rows": rows, "year": year})
 
 
+def too_often(request: HttpRequest, limit: LoginThrottle | Registrations) -> HttpResponse | None:
+    """The answer to who has tried too often; None for others. The attempt is counted."""
+    if limit.allow_request(request, None):
+        return None
+    message = f"That was too often. Try again in {math.ceil((limit.wait() or 0) / 60)} minutes."
+    answer = render(request, "pages/error.html", {"message": message}, status=429)
+    answer["Retry-After"] = str(math.ceil(limit.wait() or 0))
+    return answer
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 def register(request: HttpRequest) -> HttpResponse:
     """A new account, signed in at once."""
+    if request.method == "POST" and (refusal := too_often(request, Registrations())):
+        return refusal
     form = Registration(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -220,4 +234,7 @@ class Login(LoginView):
     """By e-mail address and password."""
 
     template_name = "pages/login.html"
-    redirect_authenticated_user = True
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """One attempt, within the limits that the API's logins have."""
+        return too_often(request, LoginThrottle()) or super().post(request, *args, **kwargs)
