@@ -10,7 +10,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
-from pytest_django.fixtures import SettingsWrapper as Settings
+from pytest_django import Settings
 
 from booking.accounts.models import Role, User
 from booking.bookings.models import Booking, Status
