@@ -33,7 +33,7 @@ def refusal(answer: Any) -> tuple[str, dict[str, Any]]:
     return error["extensions"]["code"], error["extensions"]["fields"]
 
 
-FIELDS = "id host title description place pricePerNight currency capacity status createdAt"
+FIELDS = "id hostId title description place pricePerNight currency capacity status createdAt"
 BOOK = """mutation($listing: ID!, $checkIn: Date!, $checkOut: Date!, $guests: Int!) {
     book(listing: $listing, checkIn: $checkIn, checkOut: $checkOut, guests: $guests) {
         id status guests checkIn checkOut priceTotal currency listing { id title place } } }"""
@@ -56,7 +56,7 @@ def test_a_listing_says_what_it_says_in_the_api(listing: Listing) -> None:
         "listing"
     ]
     shown = client_of().get(f"/api/v1/listings/{listing.pk}/").json()
-    assert (told["id"], told["host"]) == (str(shown["id"]), str(shown["host"]))
+    assert (told["id"], told["hostId"]) == (str(shown["id"]), str(shown["host"]))
     for name, rest in (("title", "title"), ("pricePerNight", "price_per_night"), ("status", "status")):
         assert told[name] == shown[rest]
 
@@ -65,12 +65,13 @@ def test_a_listing_says_what_it_says_in_the_api(listing: Listing) -> None:
     ("arguments", "titles"),
     [
         ("", ["c", "b", "a"]),
-        ('(place: "gondar")', ["b", "a"]),
-        ('(priceMin: "50")', ["c", "b"]),
-        ('(priceMax: "50.00", ordering: "price")', ["a", "b"]),
-        ('(guests: 3, currency: "usd")', ["c"]),
-        ('(search: "mekelle c")', ["c"]),
-        ('(checkIn: "2030-01-01", checkOut: "2030-01-02", limit: 1)', ["c"]),
+        ("(filters: {})", ["c", "b", "a"]),
+        ('(filters: {place: "gondar"})', ["b", "a"]),
+        ('(filters: {priceMin: "50"})', ["c", "b"]),
+        ('(filters: {priceMax: "50.00", ordering: "price"})', ["a", "b"]),
+        ('(filters: {guests: 3, currency: "usd"})', ["c"]),
+        ('(filters: {search: "mekelle c"})', ["c"]),
+        ('(filters: {checkIn: "2030-01-01", checkOut: "2030-01-02"}, limit: 1)', ["c"]),
     ],
 )
 def test_the_filters_are_those_of_the_api(host: User, arguments: str, titles: list[str]) -> None:
@@ -84,7 +85,8 @@ def test_the_filters_are_those_of_the_api(host: User, arguments: str, titles: li
 def test_pages_lead_on_and_back(host: User) -> None:
     made = [str(make_listing(host).pk) for _ in range(5)]
     query = """query($cursor: String) {
-        listings(ordering: "price", limit: 2, cursor: $cursor) { next previous results { id } } }"""
+        listings(filters: {ordering: "price"}, limit: 2, cursor: $cursor) {
+            next previous results { id } } }"""
     pages: list[Any] = [ask(query)["data"]["listings"]]
     while pages[-1]["next"]:
         pages.append(ask(query, cursor=pages[-1]["next"])["data"]["listings"])
@@ -100,12 +102,12 @@ def test_a_hidden_listing_is_its_hosts_and_admins_alone(host: User, guest: User)
     for nobody in (None, guest):
         answer = ask(query, nobody, id=hidden.pk)
         assert (answer["data"], refusal(answer)) == (None, ("not_found", {}))
-    mine = "{ listings(mine: true) { results { id } } }"
+    mine = '{ listings(filters: {mine: "true"}) { results { id } } }'
     assert ask(mine, host)["data"]["listings"]["results"] == [{"id": str(hidden.pk)}]
     assert refusal(ask(mine)) == ("not_authenticated", {})
 
 
-@pytest.mark.parametrize("number", ["x", "-1", "9" * 40, "1 or 1"])
+@pytest.mark.parametrize("number", ["x", "-1", "9" * 40, "9" * 5000, "1 or 1", "٣"])
 def test_a_listing_that_is_not_there(db: None, number: str) -> None:
     assert refusal(ask("query($id: ID!) { listing(id: $id) { id } }", id=number)) == ("not_found", {})
 
@@ -154,13 +156,16 @@ def test_a_token_that_is_wrong_is_401_in_graphqls_shape(db: None) -> None:
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
-        ('currency: "ZZZ"', "currency"),
-        ('priceMin: "NaN"', "price_min"),
-        ('priceMax: "1e999"', "price_max"),
-        ('search: "\\u0000"', "search"),
-        (f'place: "{"x" * 121}"', "place"),
-        ('ordering: "host"', "ordering"),
-        ('checkIn: "2030-01-01"', "check_out"),
+        ('filters: {currency: "ZZZ"}', "currency"),
+        ('filters: {priceMin: "NaN"}', "price_min"),
+        ('filters: {priceMax: "1e999"}', "price_max"),
+        ('filters: {search: "\\u0000"}', "search"),
+        ('filters: {place: "' + "x" * 121 + '"}', "place"),
+        ('filters: {ordering: "host"}', "ordering"),
+        ('filters: {checkIn: "2030-01-01"}', "check_out"),
+        ('filters: {guests: "-1e99999999"}', "guests"),
+        ('filters: {guests: "1e99999999"}', "guests"),
+        ('filters: {mine: "perhaps"}', "mine"),
         ("limit: 0", "limit"),
         ("limit: 101", "limit"),
     ],
@@ -180,9 +185,9 @@ def test_a_wrong_argument_names_itself(db: None, arguments: str, field: str) -> 
         "{ nothing }",
         "{ listing }",
         "{ listing { id } }",
-        "{ listings(guests: 99999999999) { next } }",
-        '{ listings(checkIn: "soon") { next } }',
-        '{ listings(priceMin: "cheap") { next } }',
+        "{ listings(limit: 99999999999) { next } }",
+        '{ listings(filters: {checkIn: "soon"}) { next } }',
+        '{ listings(filters: {priceMin: "cheap"}) { next } }',
         "subscription { x }",
         "{ __schema { types { name } } }",
         '{ __type(name: "Query") { name } }',
@@ -201,7 +206,7 @@ def test_a_misspelt_field_is_not_told_what_there_is(db: None) -> None:
 
 
 def test_a_wrong_variable_is_the_askers_mistake(db: None) -> None:
-    query = "query($day: Date) { listings(checkIn: $day) { next } }"
+    query = "query($day: Date) { listings(filters: {checkIn: $day}) { next } }"
     assert refusal(ask(query, day="soon")) == ("invalid", {})
 
 
@@ -214,7 +219,7 @@ def test_a_defect_says_nothing_of_itself_and_is_logged(
     monkeypatch.setattr(schema, "listing_page", fail)
     answer = client_of().post(URL, {"query": "{ listings { next } }"})
     assert refusal(answer.json()) == ("server_error", {})
-    assert b"a defect" not in answer.content.replace(b'"a defect"', b"")
+    assert b"a defect" not in answer.content
     assert any(record.exc_info for record in caplog.records)
 
 
@@ -225,13 +230,25 @@ def test_a_defect_says_nothing_of_itself_and_is_logged(
         (b'[{"query": "{ listings { next } }"}]', 400, "invalid"),
         (b'{"query": 1, "variables": 3}', 400, "invalid"),
         (b'{"query": {}}', 400, "invalid"),
+        (b'{"query": "{ listings { next } }", "variables": {"a": ["\\ud800"]}}', 400, "invalid"),
         (b'{"query": "{ listings { next } }", "variables": []}', 400, "invalid"),
         (b"{", 400, "parse_error"),
         (b'{"query": "' + b"x" * 10_001 + b'"}', 400, "invalid"),
         (b'{"query": "' + b"x" * 300_000 + b'"}', 413, "too_large"),
         (b'{"variables": ' + b"[" * 100_000, 400, "parse_error"),
     ],
-    ids=["list", "batch", "numbers", "object", "variables", "cut off", "long", "oversized", "deep"],
+    ids=[
+        "list",
+        "batch",
+        "numbers",
+        "object",
+        "half a character",
+        "variables",
+        "cut off",
+        "long",
+        "oversized",
+        "deep",
+    ],
 )
 def test_a_body_that_is_no_question(db: None, body: bytes, status: int, code: str) -> None:
     answer = post_raw(client_of(), URL, body)

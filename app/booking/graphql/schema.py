@@ -1,15 +1,18 @@
 """GraphQL beside the REST API: the same selectors and services, the same errors, and limits of its own."""
 
 import logging
-from datetime import date, datetime
+import re
+from dataclasses import make_dataclass
+from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import strawberry
 import strawberry_django
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404
+from django_filters import rest_framework as filters
 from graphql import GraphQLError
 from rest_framework.exceptions import NotAuthenticated
 from strawberry.extensions import (
@@ -28,7 +31,7 @@ from booking.core.errors import ApplicationError, envelope, exception_handler
 from booking.core.pagination import NewestFirst, page_of
 from booking.graphql.views import error_of
 from booking.listings.models import Listing as ListingRow
-from booking.listings.selectors import listing_list, listing_page, listing_shown
+from booking.listings.selectors import SHOWN, ListingFilter, listing_list, listing_page, listing_shown
 
 logger = logging.getLogger("booking.graphql")
 
@@ -68,22 +71,24 @@ class Asking:
 
 
 Info = strawberry.Info[Asking, None]
+Row = TypeVar("Row")
+KINDS: dict[Any, Any] = {filters.NumberFilter: Decimal, filters.DateFilter: date}
+Filters = strawberry.input(
+    make_dataclass(
+        "Filters",
+        [(name, KINDS.get(type(one), str) | None, None) for name, one in ListingFilter.base_filters.items()],
+    ),
+    description="As the API has them.",
+)
 
 
-@strawberry.type
+@strawberry_django.type(ListingRow, fields=list(SHOWN), exclude=["host"])
 class Listing:
     """A place, its price a night and how many guests it takes."""
 
-    id: strawberry.ID
-    host: strawberry.ID
-    title: str
-    description: str
-    place: str
-    price_per_night: Decimal
-    currency: str
-    capacity: int
+    host_id: strawberry.ID
     status: str
-    created_at: datetime
+    currency: str
 
 
 @strawberry_django.type(ListingRow, fields=["id", "title", "place"])
@@ -93,47 +98,37 @@ class BookedListing:
 
 @strawberry_django.type(
     BookingRow,
-    fields=[
-        "id",
-        "check_in",
-        "check_out",
-        "guests",
-        "price_per_night",
-        "price_total",
-        "currency",
-        "created_at",
-    ],
+    fields=["id", "check_in", "check_out", "guests", "price_per_night", "price_total", "created_at"],
 )
 class Booking:
     """A stay, from the night of checkIn to the morning of checkOut, at a frozen price."""
 
     listing: BookedListing
     status: str
+    currency: str
 
 
 @strawberry.type
-class Listings:
-    """A page; `next` and `previous` are the cursors of those beside it."""
+class Page(Generic[Row]):
+    """Some of many; `next` and `previous` are the cursors of what is beside them."""
 
-    results: list[Listing]
-    next: str | None
-    previous: str | None
-
-
-@strawberry.type
-class Bookings:
-    """A page; `next` and `previous` are the cursors of those beside it."""
-
-    results: list[Booking]
+    results: list[Row]
     next: str | None
     previous: str | None
 
 
 def key(number: str) -> int:
     """A primary key. Raises Http404 for what is none."""
-    if not number.isdecimal():
-        raise Http404
-    return int(number)
+    if re.fullmatch("[0-9]{1,18}", number):
+        return int(number)
+    raise Http404
+
+
+def listing_of(row: dict[str, Any]) -> Listing:
+    """A listing, of what is shown of it."""
+    return cast(
+        Listing, ListingRow(host_id=row["host"], **{name: row[name] for name in SHOWN if name != "host"})
+    )
 
 
 @strawberry.type
@@ -144,41 +139,31 @@ class Query:
     def listings(
         self,
         info: Info,
-        search: str | None = None,
-        place: str | None = None,
-        price_min: Decimal | None = None,
-        price_max: Decimal | None = None,
-        currency: str | None = None,
-        guests: int | None = None,
-        check_in: date | None = None,
-        check_out: date | None = None,
-        ordering: str | None = None,
+        filters: Filters | None = None,  # type: ignore[valid-type]
         cursor: str | None = None,
-        mine: bool = False,
         limit: int = NewestFirst.page_size,
-    ) -> Listings:
+    ) -> Page[Listing]:
         """What is on offer, or what is mine."""
-        names = ("search", "place", "price_min", "price_max", "currency", "guests", "check_in", "check_out")
-        given = locals()
-        asked = {name: str(given[name]) for name in (*names, "ordering", "cursor") if given[name] is not None}
-        reader = info.context.user() if mine else None
+        given = {"cursor": cursor, **(vars(filters) if filters else {})}
+        asked = {name: str(value) for name, value in given.items() if value is not None}
+        reader = info.context.user() if asked.get("mine") == "true" else None
         page = listing_page(asked=asked, size=info.context.page(limit), reader=reader)
-        return Listings(results=[Listing(**row) for row in page.rows], next=page.next, previous=page.previous)
+        return Page(results=[listing_of(row) for row in page.rows], next=page.next, previous=page.previous)
 
     @strawberry.field
     def listing(self, info: Info, id: strawberry.ID) -> Listing:
         """One listing."""
         info.context.charge(1)
-        return Listing(**listing_shown(listing_list(reader=info.context.reader), pk=key(id)))
+        return listing_of(listing_shown(listing_list(reader=info.context.reader), pk=key(id)))
 
     @strawberry.field
     def my_bookings(
         self, info: Info, cursor: str | None = None, limit: int = NewestFirst.page_size
-    ) -> Bookings:
+    ) -> Page[Booking]:
         """My bookings, newest first."""
         mine = booking_list(guest=info.context.user())
         page = page_of(mine, order="-id", cursor=cursor, size=info.context.page(limit))
-        return Bookings(results=page.rows, next=page.next, previous=page.previous)
+        return Page(results=page.rows, next=page.next, previous=page.previous)
 
 
 @strawberry.type

@@ -1,5 +1,6 @@
 """GraphQL over HTTP: one question a POST, as JSON, with the tokens of the API."""
 
+import json
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -18,6 +19,14 @@ class Question(serializers.Serializer[Any]):
     query = serializers.CharField(max_length=QUESTION_MAXIMUM, trim_whitespace=False)
     variables = serializers.DictField(required=False, allow_null=True)
     operationName = serializers.CharField(required=False, allow_null=True, max_length=100)
+
+    def validate_variables(self, variables: dict[str, Any] | None) -> dict[str, Any] | None:
+        """JSON can say half a character, which no text of the database can hold."""
+        try:
+            json.dumps(variables, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise serializers.ValidationError("This is not Unicode.") from error
+        return variables
 
 
 class GraphQL(APIView):

@@ -59,25 +59,12 @@ def listing_page(*, asked: dict[str, Any], size: int, reader: User | None = None
     are wrong, NotFound for a wrong cursor.
     """
     listings = Listing.objects.filter(host=reader) if reader else listing_list()
+    asked = asked | {"currency": asked.get("currency", "").upper()}
     filtered = ListingFilter(asked, queryset=listings)
     if not filtered.is_valid():
         raise translate_validation(filtered.errors)  # type: ignore[misc]  # the stubs are wrong
     order = ORDERS[filtered.form.cleaned_data["ordering"] or "newest"]
     return page_of(filtered.qs.values(*SHOWN), order=order, cursor=asked.get("cursor"), size=size)
-
-
-class CodeField(forms.ChoiceField):
-    """A choice of codes, in small letters or capitals."""
-
-    def to_python(self, value: Any) -> str:
-        """In capitals."""
-        return str(super().to_python(value)).upper()
-
-
-class CodeFilter(filters.ChoiceFilter):
-    """A filter by one of some codes."""
-
-    field_class = CodeField
 
 
 class ListingForm(forms.Form):
@@ -103,8 +90,10 @@ class ListingFilter(filters.FilterSet):
     place = filters.CharFilter(method="by_place", max_length=120, label="In capitals or not")
     price_min = filters.NumberFilter("price_per_night", lookup_expr="gte", max_digits=10, decimal_places=2)
     price_max = filters.NumberFilter("price_per_night", lookup_expr="lte", max_digits=10, decimal_places=2)
-    currency = CodeFilter(choices=Currency.choices, label="ISO 4217")
-    guests = filters.NumberFilter("capacity", lookup_expr="gte", decimal_places=0, label="Takes so many")
+    currency = filters.ChoiceFilter(choices=Currency.choices, label="ISO 4217")
+    guests = filters.NumberFilter(
+        "capacity", lookup_expr="gte", decimal_places=0, min_value=1, label="Takes so many"
+    )
     check_in = filters.DateFilter(method="by_dates", label="Free from this night; together with check_out")
     check_out = filters.DateFilter(method="by_dates", label="Free until the morning of this day")
     mine = filters.ChoiceFilter(

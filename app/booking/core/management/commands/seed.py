@@ -20,7 +20,7 @@ from booking.listings.models import Status as Offer
 PLACES = ("Addis Ababa", "Bahir Dar", "Gondar", "Hawassa", "Lalibela", "Mekelle", "Dire Dawa", "Arba Minch")
 KINDS = ("Guest house", "Flat", "Lodge", "Cottage", "Loft", "Courtyard house")
 # Fixed, so that a seed gives the same rows on any day: when all was written, the day before which some stays
-# are over, and the first night of those to come, far from what people try; pending ones are held until then.
+# are over, and the first night of those to come, far from what people try; until then the pending are held.
 WRITTEN = datetime(2025, 12, 1, tzinfo=UTC)
 OVER, FIRST_NIGHT = date(2025, 12, 1), date(2030, 1, 1)
 HELD_UNTIL = datetime(2030, 1, 1, tzinfo=UTC)
