@@ -89,6 +89,8 @@ MIGRATIONS_DECLARED = {
     },
 }
 APPEND_SLASH = False  # a redirect would turn a POST into a GET; a wrong path is 404
+# Hashed by Django's default, PBKDF2: a login costs a good part of a second of a core, one more reason for
+# limits. scrypt is several times cheaper for us, and wants 16 MB in each thread that checks one.
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -162,7 +164,8 @@ BROKER = {
 PUBLIC_URL = env.text("BOOKING_PUBLIC_URL").rstrip("/")  # what links in mail and the provider lead back to
 OUTGOING_CA = env.text("BOOKING_OUTGOING_CA", "")  # a PEM file, trusted beside the system's authorities
 CHAPA_URL = env.text("BOOKING_CHAPA_URL", "https://api.chapa.co/v1").rstrip("/")
-CHAPA_CHECKOUT = env.text("BOOKING_CHAPA_CHECKOUT", "https://checkout.chapa.co")  # where guests pay
+# The origin of the pages where guests pay.
+CHAPA_CHECKOUT = env.text("BOOKING_CHAPA_CHECKOUT", "https://checkout.chapa.co").rstrip("/")
 # Without the first, guests pay at the place, and a booking is confirmed at once.
 CHAPA_SECRET_KEY = env.optional_credential("chapa_secret_key")
 CHAPA_WEBHOOK_SECRET = env.optional_credential("chapa_webhook_secret")
@@ -237,6 +240,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "booking.core.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    # For each window of the clock: booking/core/throttles.py, booking/accounts/throttles.py.
     "DEFAULT_THROTTLE_RATES": {
         "login_address": env.rate("BOOKING_LOGINS_PER_ADDRESS", "30/minute"),
         "login_account": env.rate("BOOKING_LOGINS_PER_ACCOUNT", "20/hour"),

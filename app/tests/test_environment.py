@@ -97,6 +97,13 @@ def test_a_rate_is_so_many_a_period_and_anything_else_is_refused() -> None:
     assert [problem.split(":")[0] for problem in env.problems] == ["C", "D", "E", "F"]
 
 
+def test_a_word_that_is_none_of_those_to_choose_from_is_refused() -> None:
+    env = Environment({"A": "tls", "B": "sometimes"}, building=False)
+    assert [env.choice(name, ("starttls", "tls")) for name in ("A", "Z")] == ["tls", "starttls"]
+    env.choice("B", ("starttls", "tls"))
+    assert env.problems == ["B: 'sometimes' is none of starttls, tls"]
+
+
 def test_a_build_needs_nothing_and_says_so_in_its_placeholders() -> None:
     env = Environment({}, building=True)
     env.hosts("BOOKING_ALLOWED_HOSTS")

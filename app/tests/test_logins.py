@@ -61,6 +61,7 @@ def test_a_wrong_password_is_noted_without_what_was_typed(guest: User) -> None:
     assert noted() == [(False, ADDIS, "", "")]
     (row,) = LoginEvent.objects.values()
     assert "typed" not in str(row)
+    assert str(LoginEvent.objects.get()) == f"{guest.pk} at {row['at']}"
 
 
 def test_of_an_account_that_does_not_exist_nothing_is_kept(guest: User) -> None:

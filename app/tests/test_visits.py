@@ -72,7 +72,8 @@ def test_a_flush_that_is_late_finds_the_days_before() -> None:
 @pytest.mark.usefixtures("counted", "db")
 def test_nothing_of_a_person_is_in_a_counters_name() -> None:
     client_of().get(f"{LISTINGS}?place=secret", HTTP_X_FORWARDED_FOR="192.0.2.7", HTTP_USER_AGENT="browser")
-    assert list(vars(caches["default"])["_cache"]) == [f":1:visits:{today()}:GET:listings"]
+    names = [name for name in vars(caches["default"])["_cache"] if "visits" in name]
+    assert names == [f":1:visits:{today()}:GET:listings"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -131,12 +132,13 @@ def test_without_redis_nothing_is_counted_and_nothing_fails() -> None:
 
 
 def test_a_counter_that_another_began_in_between_is_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing_once(key: str, delta: int = 1) -> int:
-        missing_once.__dict__["calls"] = missing_once.__dict__.get("calls", 0) + 1
-        if missing_once.__dict__["calls"] == 1:
-            raise ValueError
-        return 2
+    found = iter([False, True])
 
-    monkeypatch.setattr(type(caches["default"]), "incr", lambda self, key: missing_once(key))
+    def incr(self: object, key: str) -> int:
+        if next(found):
+            return 2
+        raise ValueError
+
+    monkeypatch.setattr(type(caches["default"]), "incr", incr)
     monkeypatch.setattr(type(caches["default"]), "add", lambda self, *arguments, **options: False)
     assert counters.count("x", seconds=60) == 2

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
@@ -167,20 +168,20 @@ class TokenObtain(TokenObtainPairView):
     )
 )
 class TokenRefresh(TokenRefreshView):
-    """A new pair of tokens for a refresh token, which is of no use afterwards."""
+    """What keeps somebody logged in."""
 
     serializer_class = tokens.Refresh
 
     @transaction.atomic
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """The old token ends together with the beginning of the new one."""
-        return super().post(request, *args, **kwargs)
+        """A new pair of tokens for a refresh token, which is of no use afterwards."""
+        return super().post(request, *args, **kwargs)  # the old one ends as the new one begins, or stays
 
 
 @extend_schema_view(
     post=extend_schema(
         request=TokenBlacklistSerializer,
-        responses={200: None, **errors(400, 401)},
+        responses={200: OpenApiTypes.OBJECT, **errors(400, 401)},
         operation_id="token_revoke",
         examples=[sent({"refresh": REFRESH})],
     )

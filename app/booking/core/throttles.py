@@ -4,6 +4,7 @@ Without Redis nothing is counted and nobody refused.
 """
 
 import math
+from abc import abstractmethod
 from ipaddress import ip_interface
 
 from django.conf import settings
@@ -30,9 +31,9 @@ class Windowed(SimpleRateThrottle):
         """The setting for this throttle's scope, such as "20/minute"."""
         return str(settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"][self.scope])
 
+    @abstractmethod
     def get_cache_key(self, request: Request | HttpRequest, view: APIView | None) -> str | None:
         """Who is counted, in a form that is safe in a key; None for nobody."""
-        raise NotImplementedError
 
     def allow_request(self, request: Request | HttpRequest, view: APIView | None) -> bool:
         """Counts the request, and says whether it is within the rate."""
