@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from booking.bookings.views import Hosting
 from booking.core.health import Healthz, Readyz
+from booking.graphql.views import GraphQL
 
 api: list[URLPattern | URLResolver] = [
     path("", include("booking.accounts.urls")),
@@ -26,6 +27,7 @@ urlpatterns = [
     path("healthz", Healthz.as_view(), name="healthz"),
     path("readyz", Readyz.as_view(), name="readyz"),
     path("api/v1/", include(api)),
+    path("graphql", GraphQL.as_view(), name="graphql"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", docs, name="docs"),
 ]

@@ -110,6 +110,7 @@ def redis(settings: Settings) -> Iterator[Redis]:
         options = settings.CACHES["default"]["OPTIONS"] | {"password": None}
         default = settings.CACHES["default"] | {"LOCATION": server.location, "OPTIONS": options}
         settings.CACHES = {"default": default}
+        REDIS.failure = None  # of the one before, that nobody listens at
         yield server
     finally:
         caches.close_all()

@@ -27,10 +27,10 @@ LISTINGS = "/api/v1/listings/"
 def broken(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
     """A defect: the listings raise what nobody expects."""
 
-    def fail(self: object) -> None:
+    def fail(**asked: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(views.Listings, "get_queryset", fail)
+    monkeypatch.setattr(views, "listing_page", fail)
 
 
 @pytest.mark.usefixtures("db")

@@ -1,6 +1,6 @@
 """Whatever comes in: the right 4xx, the envelope, and nothing written."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -87,14 +87,45 @@ def test_a_booking_without_anything_names_every_field(guest: User) -> None:
         ({"capacity": 0}, "capacity"),
         ({"capacity": 32768}, "capacity"),
         ({"capacity": "four"}, "capacity"),
+        ({"capacity": 1.5}, "capacity"),
+        ({"capacity": "9" * 2000}, "capacity"),
+        ({"title": {"a": 1}}, "title"),
+        ({"title": None}, "title"),
+        ({"title": True}, "title"),
+        ({"description": "a\x00b"}, "description"),
+        ({"description": []}, "description"),
+        ({"description": None}, "description"),
+        ({"place": "x" * 121}, "place"),
+        ({"place": ""}, "place"),
+        ({"place": "a\x00b"}, "place"),
+        ({"place": {}}, "place"),
+        ({"price_per_night": "Infinity"}, "price_per_night"),
+        ({"price_per_night": "9" * 2000}, "price_per_night"),
+        ({"price_per_night": True}, "price_per_night"),
+        ({"price_per_night": [1]}, "price_per_night"),
+        ({"price_per_night": None}, "price_per_night"),
+        ({"price_per_night": "0.99"}, "price_per_night"),
+        ({"currency": "EUR\x00"}, "currency"),
+        ({"currency": None}, "currency"),
+        ({"currency": 978}, "currency"),
+        ({"capacity": True}, "capacity"),
+        ({"capacity": None}, "capacity"),
+        ({"capacity": -1}, "capacity"),
+        ({"status": "sold"}, "status"),
+        ({"status": ""}, "status"),
+        ({"status": None}, "status"),
+        ({"status": ["hidden"]}, "status"),
+        ({"status": {"a": 1}}, "status"),
     ],
     ids=repr,
 )
 def test_a_listing_with_a_wrong_field(host: User, wrong: dict[str, Any], field: str) -> None:
     body = {"title": "t", "place": "p", "price_per_night": "10.00", "currency": "EUR", "capacity": 1}
     assert client_of(host).post(LISTINGS, body).status_code == 201
+    before = Listing.objects.values().get()
     assert_refused(client_of(host).post(LISTINGS, body | wrong), 400, "invalid", field)
-    assert Listing.objects.count() == 1
+    assert_refused(client_of(host).patch(f"{LISTINGS}{before['id']}/", wrong), 400, "invalid", field)
+    assert Listing.objects.values().get() == before
 
 
 def test_a_text_that_is_not_unicode(host: User) -> None:
@@ -146,6 +177,17 @@ def test_a_body_that_is_no_object(
     answer = post_raw(client, path, body)
     assert_refused(answer, status, code, *(answer.json()["error"]["fields"] if fields is None else fields))
     assert (User.objects.count(), Booking.objects.count(), Listing.objects.count()) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [(b"{", "parse_error"), (b"[]", "invalid"), (b'"x"', "invalid"), (b"[" * 100_000, "parse_error")],
+    ids=["cut off", "list", "text", "deep"],
+)
+def test_a_change_that_is_no_object(host: User, listing: Listing, body: bytes, code: str) -> None:
+    path = f"{LISTINGS}{listing.pk}/"
+    answer = client_of(host).generic("PATCH", path, cast(str, body), content_type="application/json")
+    assert_refused(answer, 400, code, *({"non_field_errors"} if code == "invalid" else ()))
 
 
 def test_a_form_is_415(guest: User) -> None:

@@ -22,10 +22,14 @@ class Migration(migrations.Migration):
             ),
         ),
         AddIndexConcurrently(
-            "listing", models.Index(fields=["price_per_night", "-id"], name="listings_listing_price")
+            "listing", models.Index(fields=["price_per_night", "id"], name="listings_listing_price")
         ),
         AddIndexConcurrently(
-            "listing", models.Index(fields=["capacity", "-id"], name="listings_listing_capacity")
+            "listing",
+            models.Index(fields=["currency", "price_per_night", "id"], name="listings_listing_currency"),
+        ),
+        AddIndexConcurrently(
+            "listing", models.Index(fields=["capacity", "id"], name="listings_listing_capacity")
         ),
         AddIndexConcurrently(
             "listing",
