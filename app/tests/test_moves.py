@@ -19,6 +19,7 @@ from booking.listings.models import Listing
 from booking.listings.models import Status as ListingStatus
 from tests.helpers import at_once, client_of, day, make_listing, make_user, stay
 from tests.test_bad_input import assert_refused
+from tests.test_retries import Fails
 
 URL, HOSTING = "/api/v1/bookings/", "/api/v1/hosting/bookings/"
 online = override_settings(CHAPA_SECRET_KEY="a key")
@@ -124,6 +125,28 @@ def test_a_move_that_its_listeners_cannot_follow_is_not_made(guest: User, listin
     assert trail() == []
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("headers", [{}, {"HTTP_IDEMPOTENCY_KEY": "a key"}], ids=["plain", "with a key"])
+def test_a_move_that_lost_against_another_transaction_is_made_again_once_and_for_all(
+    guest: User, listing: Listing, headers: dict[str, Any]
+) -> None:
+    client, lost = client_of(guest), Fails("40P01")
+
+    def lose(**_: Any) -> None:
+        if not lost.calls % 2:
+            lost()
+        lost.calls += 1
+
+    moved.connect(lose)
+    try:
+        booked = client.post(URL, stay(listing), **headers)
+        cancelled = client.post(f"{URL}{booked.json()['id']}/cancel/")
+    finally:
+        moved.disconnect(lose)
+    assert (booked.status_code, cancelled.status_code) == (201, 200)
+    assert [after for _, _, after, _ in trail()] == ["confirmed", "cancelled"]
+
+
 @online
 def test_a_hold_ends_when_its_time_is_over_and_its_dates_are_free_again(guest: User, birr: Listing) -> None:
     client = client_of(guest)
@@ -191,6 +214,8 @@ def test_my_bookings_come_in_pages(guest: User, listing: Listing) -> None:
     rest = client.get(page["next"]).json()
     assert [each["id"] for each in page["results"] + rest["results"]] == booked[::-1]
     assert rest["next"] is None
+    for address in (URL, HOSTING):
+        assert_refused(client.get(address, {"cursor": "x"}), 404, "not_found")
 
 
 @pytest.mark.parametrize("count", [1, 4])

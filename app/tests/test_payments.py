@@ -19,6 +19,7 @@ from booking.accounts.models import User
 from booking.bookings.models import AuditEntry, Booking, Status
 from booking.bookings.services import holds_expire
 from booking.core.breaker import Unavailable
+from booking.core.errors import ApplicationError
 from booking.listings.models import Listing
 from booking.outbox.models import Message
 from booking.outbox.services import deliver
@@ -230,10 +231,10 @@ def test_an_answer_that_makes_no_sense_is_none(
 ) -> None:
     payment = Payment(booking=held, reference="r", amount=1, currency="ETB")
     monkeypatch.setattr(httpx.Client, "request", lambda *_, **__: httpx.Response(200, content=answer))
-    with pytest.raises(Unavailable):
-        api.initialize(payment)
-    with pytest.raises(Unavailable):
-        api.verify("r")
+    for ask in (lambda: api.initialize(payment), lambda: api.verify("r")):
+        with pytest.raises(ApplicationError) as refused:
+            ask()
+        assert refused.value.code == "provider_unavailable"
 
 
 def test_a_question_that_was_cut_off_is_asked_again(held: Booking, chapa: Chapa) -> None:
@@ -285,9 +286,11 @@ def behind_tls(authority: Path, settings: Settings) -> Iterator[None]:
 def test_a_provider_is_trusted_by_the_configured_authority_and_not_without(
     authority: Path, settings: Settings
 ) -> None:
-    with pytest.raises(Unavailable) as refused:
+    with pytest.raises(ApplicationError) as refused:
         api.verify("r")
-    assert "CERTIFICATE_VERIFY_FAILED" in str(refused.value.__cause__)
+    away = refused.value.__cause__
+    assert isinstance(away, Unavailable)
+    assert "CERTIFICATE_VERIFY_FAILED" in str(away.__cause__)
     api.CHAPA.failure = None
     settings.OUTGOING_CA = str(authority)
     assert api.verify("r").state == "pending"
@@ -318,6 +321,23 @@ def test_of_six_webhooks_at_once_one_confirms(held: Booking, chapa: Chapa) -> No
     assert [answer.json() for answer in answers] == 6 * [{"payment": "paid"}]
     assert states(held) == ("confirmed", ["paid"])
     assert (trail("booking"), trail("payment")) == (["pending", "confirmed"], ["open", "paid"])
+
+
+def test_what_was_settled_while_the_provider_was_asked_stays_settled(
+    held: Booking, chapa: Chapa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment, verify = opened(held), api.verify
+    chapa.press(payment.checkout_url)
+
+    def overtaken(reference: str) -> api.Verdict:
+        monkeypatch.setattr(api, "verify", verify)
+        early = api.Verdict("failed")
+        assert payment_settle(reference=reference).status == "paid"
+        return early
+
+    monkeypatch.setattr(api, "verify", overtaken)
+    assert tell(payment.reference).json() == {"payment": "paid"}
+    assert states(held) == ("confirmed", ["paid"])
 
 
 def test_a_webhook_is_not_believed(held: Booking) -> None:

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from booking.accounts.models import User
 from booking.bookings.models import IdempotentAnswer
+from booking.bookings.services import invalid
 from booking.core.errors import ApplicationError
 from booking.core.retries import retried
 
@@ -19,13 +20,7 @@ def checked(key: str) -> str:
     """The key. Raises ApplicationError 400 for one that is empty, too long or not of printable ASCII."""
     if 0 < len(key) <= KEY_MAXIMUM and key.isascii() and key.isprintable():
         return key
-    problem = f"1 to {KEY_MAXIMUM} printable ASCII characters."
-    raise ApplicationError(
-        code="invalid",
-        message="The Idempotency-Key is not valid.",
-        fields={"Idempotency-Key": [problem]},
-        http_status=400,
-    )
+    raise invalid(**{"Idempotency-Key": f"1 to {KEY_MAXIMUM} printable ASCII characters."})
 
 
 @retried

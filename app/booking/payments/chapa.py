@@ -1,6 +1,7 @@
 """Chapa's API, version 1, by https://developer.chapa.co as published in November 2026.
 
-No function here may be called within a transaction: each waits for the other side.
+No function that asks may be called within a transaction: each waits for the other side. Each raises
+Refused, or ApplicationError 503 provider_unavailable.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from django.core.validators import URLValidator
 from django.urls import reverse
 
 from booking.core.breaker import Breaker, Unavailable
+from booking.core.errors import ApplicationError
 from booking.core.outgoing import outgoing
 from booking.payments.models import Payment
 
@@ -29,12 +31,12 @@ CONNECT_SECONDS, READ_SECONDS = 2, 5
 CHAPA = Breaker(seconds=5)
 
 
-class Refused(Exception):
-    """Chapa understood and does not do it; `message` is its own: a text, or rules by field."""
+class Refused(ApplicationError):
+    """Chapa understood and does not do it; `answer` is its own: a text, or rules by field."""
 
-    def __init__(self, message: Any) -> None:
-        super().__init__(str(message))
-        self.message = message
+    def __init__(self, answer: Any) -> None:
+        super().__init__(code="payment_refused", message="The payment provider refuses this payment.")
+        self.answer = answer
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def signed(body: bytes, signature: str) -> bool:
 
 
 def initialize(payment: Payment) -> str:
-    """The address where the guest pays. Raises Unavailable, Refused."""
+    """The address where the guest pays."""
     guest = payment.booking.guest
     body = {
         "amount": str(payment.amount),
@@ -72,22 +74,19 @@ def initialize(payment: Payment) -> str:
         "return_url": f"{settings.PUBLIC_URL}/bookings/{payment.booking_id}/",
     }
     answer = ask("POST", "/transaction/initialize", body)
-    with sensible():
+    with answered():
         address = str(answer["data"]["checkout_url"])
         URLValidator(schemes=("http", "https"))(address)
         return address
 
 
 def verify(reference: str) -> Verdict:
-    """What has become of our transaction `reference`; pending for one that Chapa does not know (yet).
-
-    Raises Unavailable.
-    """
+    """What has become of our transaction `reference`; pending for one that Chapa does not know (yet)."""
     try:
         answer = ask("GET", f"/transaction/verify/{reference}")
     except Refused:
         return Verdict("pending")
-    with sensible():
+    with answered():
         data = answer["data"]
         known = (state for state in ("success", "failed", "refunded") if state in data["status"])
         amount = Decimal(data["amount"])
@@ -95,7 +94,7 @@ def verify(reference: str) -> Verdict:
 
 
 def refund(payment: Payment) -> None:
-    """Has the whole of a payment given back, once however often it is called. Raises Unavailable, Refused."""
+    """Has the whole of a payment given back, once however often it is called."""
     if verify(payment.reference).state == "refunded":
         return
     body = {"amount": str(payment.amount), "reason": "cancelled", "reference": f"refund-{payment.reference}"}
@@ -103,21 +102,27 @@ def refund(payment: Payment) -> None:
         ask("POST", f"/refund/{payment.reference}", body)
     except Refused as refusal:
         # The reference of a refund must be new: a complaint about it says that Chapa has this refund already.
-        if not (isinstance(refusal.message, dict) and "reference" in refusal.message):
+        if not (isinstance(refusal.answer, dict) and "reference" in refusal.answer):
             raise
 
 
 @contextmanager
-def sensible() -> Iterator[None]:
-    """Raises Unavailable for an answer in which something is missing, or is not what it should be."""
+def answered() -> Iterator[None]:
+    """Raises ApplicationError 503 provider_unavailable for no answer, and for one that makes no sense."""
     try:
         yield
-    except (ValueError, LookupError, TypeError, ArithmeticError, ValidationError) as error:
-        raise Unavailable from error
+    except (Unavailable, ValueError, LookupError, TypeError, ArithmeticError, ValidationError) as error:
+        logger.warning("Chapa does not answer", extra={"error": repr(error.__cause__ or error)})
+        raise ApplicationError(
+            code="provider_unavailable",
+            message="The payment provider does not answer; try again.",
+            http_status=503,
+            retry_after=10,
+        ) from error
 
 
 def ask(method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-    """Chapa's answer. Raises Unavailable (no answer, none that makes sense, or our key refused), Refused.
+    """Chapa's answer. Raises Refused, ApplicationError 503 provider_unavailable (our key refused included).
 
     What was not sent is sent again; a GET also where the connection ended before its answer.
     """
@@ -133,6 +138,7 @@ def ask(method: str, path: str, body: dict[str, str] | None = None) -> dict[str,
         reraise=True,
     )
     with (
+        answered(),
         CHAPA.guard(httpx.TransportError),
         httpx.Client(
             headers={"Authorization": f"Bearer {settings.CHAPA_SECRET_KEY}"},
@@ -141,12 +147,12 @@ def ask(method: str, path: str, body: dict[str, str] | None = None) -> dict[str,
         ) as client,
     ):
         answer = retrying(client.request, method, f"{settings.CHAPA_URL}{path}", json=body)
-    with sensible():
+    with answered():
         found: dict[str, Any] = json.loads(answer.content, parse_float=Decimal)
-        message = found["message"]
-    if answer.status_code == 200:
-        return found
-    logger.warning("Chapa refuses", extra={"path": path, "status": answer.status_code, "answer": message})
-    if answer.status_code in (400, 404, 422):
-        raise Refused(message)
-    raise Unavailable
+        refusal = found["message"]
+        if answer.status_code not in (200, 400, 404, 422):
+            raise Unavailable(f"{answer.status_code} {refusal}")
+    if answer.status_code != 200:
+        logger.warning("Chapa refuses", extra={"path": path, "answer": refusal})
+        raise Refused(refusal)
+    return found

@@ -6,9 +6,8 @@ never with a lock.
 
 import logging
 import secrets
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from django.db import transaction
 from django.dispatch import receiver
@@ -18,7 +17,6 @@ from booking.bookings.models import Booking
 from booking.bookings.models import Status as BookingStatus
 from booking.bookings.models import moved as booking_moved
 from booking.bookings.services import booking_confirm
-from booking.core.breaker import Unavailable
 from booking.core.errors import ApplicationError
 from booking.core.retries import retried
 from booking.outbox.models import Message
@@ -36,9 +34,6 @@ SETTLES_AFTER = timedelta(minutes=1)  # what the webhook has for itself
 FORGOTTEN = timedelta(days=1)  # after which nobody pays at a checkout whose booking has ended
 BATCH = 200  # payments that one run asks after
 REFUND = "payment.refund"
-
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
 
 
 def _move(payment: Payment, to: PaymentStatus) -> None:
@@ -58,20 +53,6 @@ def _post_refund(payment: Payment) -> bool:
     return post(key=f"{REFUND}.{payment.reference}", kind=REFUND, payload=payload)
 
 
-def _asking(act: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
-    """What the provider answers. Raises ApplicationError 503 provider_unavailable."""
-    try:
-        return act(*args, **kwargs)
-    except Unavailable as error:
-        logger.warning("Chapa is away", extra={"error": repr(error.__cause__)})
-        raise ApplicationError(
-            code="provider_unavailable",
-            message="The payment provider does not answer; try again.",
-            http_status=503,
-            retry_after=10,
-        ) from error
-
-
 def payment_open(*, booking: Booking) -> Payment:
     """The open payment of a pending booking, with its `checkout_url`; the same one until it is settled.
 
@@ -82,12 +63,7 @@ def payment_open(*, booking: Booking) -> Payment:
     if payment.checkout_url:
         return payment
     try:
-        address = _asking(chapa.initialize, payment)
-    except chapa.Refused as refusal:
-        _opened(payment, "")
-        raise ApplicationError(
-            code="payment_refused", message="The provider refuses this payment."
-        ) from refusal
+        address = chapa.initialize(payment)
     except ApplicationError:
         _opened(payment, "")
         raise
@@ -147,7 +123,7 @@ def payment_settle(*, reference: str) -> Payment:
     """
     payment = Payment.objects.get(reference=reference)
     if payment.status in (PaymentStatus.OPEN, PaymentStatus.FAILED):
-        payment = _settle(payment, _asking(chapa.verify, reference))
+        payment = _settle(payment, chapa.verify(reference))
     return payment
 
 
