@@ -63,7 +63,7 @@ def test_password_is_kept_as_a_salted_hash(host):
 
 def test_memory_and_disk_are_bounded_as_declared(host, value):
     status = ctl(host, "status")
-    assert status["memory_high_watermark_setting"]["absolute"] == value("rabbitmq_memory_mib") * 1024 * 1024
+    assert status["vm_memory_high_watermark_setting"]["absolute"] == value("rabbitmq_memory_mib") * 1024 * 1024
     assert status["disk_free_limit"] == value("rabbitmq_disk_free_mib") * 1024 * 1024
     assert status["alarms"] == []
 
