@@ -638,6 +638,7 @@ def test_a_refund_that_two_workers_make_is_noted_once(cancelled: Booking, chapa:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api, "refund", and_the_other)
         services.refund(message)
+    services.refund(message)
     assert trail("payment") == ["open", "paid", "refund_due", "refunded"]
 
 
