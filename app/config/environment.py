@@ -3,11 +3,13 @@
 Nothing here has a default for a secret. Every problem is collected, so that one run names all of them.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 SECRET_MINIMUM = 32  # characters of the key that signs tokens; a drawn token (32 random bytes) has 43
 TRUE, FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
@@ -70,6 +72,13 @@ class Environment:
         except ValueError:
             self.problems.append(f"{name}: {value!r} is not a whole number")
             return default
+
+    def rate(self, name: str, default: str) -> str:
+        """So many a period, such as "20/minute"; periods are second, minute, hour and day."""
+        value = self.environ.get(name) or default
+        if not RATE.fullmatch(value):
+            self.problems.append(f"{name}: {value!r} is no rate, such as 20/minute or 100/hour")
+        return value
 
     def choice(self, name: str, among: tuple[str, ...]) -> str:
         """One of the words of `among`; the first where it is not set."""

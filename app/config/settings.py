@@ -5,6 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from csp.constants import NONE, SELF
+
 from config.environment import Environment
 from config.logs import logging_config
 
@@ -48,6 +50,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "booking.core.middleware.ReleaseMiddleware",  # outermost: its header is on every answer
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -86,6 +89,8 @@ MIGRATIONS_DECLARED = {
     },
 }
 APPEND_SLASH = False  # a redirect would turn a POST into a GET; a wrong path is 404
+# Hashed by Django's default, PBKDF2: a login costs a good part of a second of a core, one more reason for
+# limits. scrypt is several times cheaper for us, and wants 16 MB in each thread that checks one.
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -159,6 +164,8 @@ BROKER = {
 PUBLIC_URL = env.text("BOOKING_PUBLIC_URL").rstrip("/")  # what links in mail and the provider lead back to
 OUTGOING_CA = env.text("BOOKING_OUTGOING_CA", "")  # a PEM file, trusted beside the system's authorities
 CHAPA_URL = env.text("BOOKING_CHAPA_URL", "https://api.chapa.co/v1").rstrip("/")
+# The origin of the pages where guests pay.
+CHAPA_CHECKOUT = env.text("BOOKING_CHAPA_CHECKOUT", "https://checkout.chapa.co").rstrip("/")
 # Without the first, guests pay at the place, and a booking is confirmed at once.
 CHAPA_SECRET_KEY = env.optional_credential("chapa_secret_key")
 CHAPA_WEBHOOK_SECRET = env.optional_credential("chapa_webhook_secret")
@@ -187,6 +194,10 @@ STORAGES = {
 }
 
 # --- Sessions: of the pages and the admin; the API has tokens -----------------------------------------------
+# A browser takes a cookie of such a name from this very host alone, over TLS, for the whole of it: no
+# neighbour below the same domain can plant one.
+COOKIE_PREFIX = "" if DEBUG else "__Host-"
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}session"
 SESSION_COOKIE_SECURE = not DEBUG
 SESSION_COOKIE_AGE = 14 * 24 * 3600  # seconds
 LOGIN_URL = "login"
@@ -194,11 +205,23 @@ LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "places"
 
 # --- Security -----------------------------------------------------------------------------------------
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY else None
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrf"
 CSRF_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "booking.core.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
+# Nothing inline, nothing from elsewhere. A form that books leads on to the provider's checkout, and browsers
+# hold redirects to form-action as well.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "base-uri": [NONE],
+        "form-action": [SELF, CHAPA_CHECKOUT],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
 SILENCED_SYSTEM_CHECKS = [
     "security.W004",  # Strict-Transport-Security is set by the load balancer, for static files as well
     "security.W008",  # so is the redirect to https; health checks speak http to this process
@@ -216,6 +239,12 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "booking.core.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    # For each window of the clock: booking/core/throttles.py, booking/accounts/throttles.py.
+    "DEFAULT_THROTTLE_RATES": {
+        "login_address": env.rate("BOOKING_LOGINS_PER_ADDRESS", "30/minute"),
+        "login_account": env.rate("BOOKING_LOGINS_PER_ACCOUNT", "20/hour"),
+        "registration": env.rate("BOOKING_REGISTRATIONS_PER_ADDRESS", "60/hour"),
+    },
 }
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),

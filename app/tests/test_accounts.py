@@ -1,19 +1,23 @@
 """Registration and tokens."""
 
+import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import RequestFactory
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from booking.accounts.models import User
 from booking.accounts.selectors import signed_in
-from tests.helpers import PASSWORD, at_once, client_of, make_user
+from tests.helpers import PASSWORD, at_once, client_of, make_user, post_raw
 
-USERS, TOKEN, REFRESH, MINE = (
+USERS, ME, TOKEN, REFRESH, MINE = (
     "/api/v1/users/",
+    "/api/v1/users/me/",
     "/api/v1/token/",
     "/api/v1/token/refresh/",
     "/api/v1/bookings/",
@@ -27,12 +31,76 @@ def test_from_registration_to_a_call_with_a_refreshed_token() -> None:
     answer = client.post(USERS, ADA)
     assert answer.status_code == 201
     assert answer.json() | {"id": 0, "created_at": ""} == {
-        "id": 0, "created_at": "", "email": "ada@example.org", "name": "Ada",
+        "id": 0, "created_at": "", "email": "ada@example.org", "name": "Ada", "role": "host",
     }  # fmt: skip
     tokens = client.post(TOKEN, {"email": "ADA@example.org", "password": PASSWORD}).json()
     access = client.post(REFRESH, {"refresh": tokens["refresh"]}).json()["access"]
     for token in (tokens["access"], access):
         assert client.get(MINE, HTTP_AUTHORIZATION=f"Bearer {token}").status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", ["guest", "host"])
+def test_a_new_user_may_choose_to_be_a_guest_or_a_host(role: str) -> None:
+    answer = client_of().post(USERS, ADA | {"role": role})
+    assert (answer.status_code, answer.json()["role"]) == (201, role)
+    assert User.objects.get().role == role
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", ["admin", "ADMIN", "", None, ["host"], {"role": "host"}, 1], ids=str)
+def test_nobody_registers_as_an_admin_or_as_what_is_no_role(role: Any) -> None:
+    answer = client_of().post(USERS, ADA | {"role": role})
+    assert (answer.status_code, set(answer.json()["error"]["fields"])) == (400, {"role"})
+    assert not User.objects.exists()
+
+
+@pytest.mark.django_db
+def test_rights_that_a_registration_claims_beside_its_role_are_not_given() -> None:
+    client_of().post(USERS, ADA | {"is_staff": True, "is_superuser": True, "id": 1})
+    user = User.objects.get()
+    assert [user.is_staff, user.is_superuser, user.is_admin] == [False, False, False]
+
+
+def test_users_see_themselves_and_change_their_name_alone(guest: User) -> None:
+    client = client_of(guest)
+    before = client.get(ME).json()
+    assert set(before) == {"id", "email", "name", "role", "created_at"}
+    more = {"email": "x@example.org", "role": "admin", "id": 1, "is_superuser": True}
+    changed = client.patch(ME, {"name": "Ada", **more})
+    assert (changed.status_code, changed.json()) == (200, before | {"name": "Ada"})
+    assert client.get(ME).json() == before | {"name": "Ada"}
+    guest.refresh_from_db()
+    assert (guest.role, guest.is_superuser) == ("host", False)
+
+
+def test_a_change_of_nothing_changes_nothing_and_writes_nothing(
+    guest: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    client = client_of(guest)
+    with django_assert_num_queries(1):  # whose token it is
+        answer = client.patch(ME, {})
+    assert (answer.status_code, answer.json()["name"]) == (200, guest.name)
+
+
+@pytest.mark.parametrize("name", ["", "  ", None, "x" * 121, "a\x00b", ["Ada"], {}], ids=repr)
+def test_a_name_that_is_none_is_refused(guest: User, name: Any) -> None:
+    answer = client_of(guest).patch(ME, {"name": name})
+    assert (answer.status_code, set(answer.json()["error"]["fields"])) == (400, {"name"})
+    assert User.objects.get().name == guest.name
+
+
+@pytest.mark.parametrize("field", ["name", "role", "email", "password"])
+def test_half_a_character_is_refused_wherever_it_stands(guest: User, field: str) -> None:
+    body = json.dumps(ADA | {"role": "host", field: "\ud800"}).encode()
+    answer = post_raw(client_of(), USERS, body)
+    assert (answer.status_code, field in answer.json()["error"]["fields"]) == (400, True)
+
+
+@pytest.mark.django_db
+def test_nobody_has_no_self_to_see_or_change() -> None:
+    assert client_of().get(ME).status_code == client_of().get(f"{ME}logins/").status_code == 401
+    assert client_of().patch(ME, {"name": "Ada"}).status_code == 401
 
 
 def test_passwords_are_stored_hashed(guest: User) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, InterfaceError
-from django.http import UnreadablePostError
+from django.http import HttpResponse, UnreadablePostError
 from django.test import RequestFactory
+from django.utils.functional import SimpleLazyObject
+from pytest_django import Settings
 from rest_framework import exceptions
 
 from booking.accounts.models import User
-from booking.core import errors
+from booking.core import errors, middleware
 from booking.listings import views
 from config.logs import JsonFormatter, logging_config
 from tests.helpers import RELEASE, client_of
@@ -75,13 +77,71 @@ def stream() -> Any:
 def test_a_request_is_one_line_of_json_with_its_user_and_without_its_query(
     guest: User, stream: io.StringIO
 ) -> None:
-    answer = client_of(guest).get(f"{LISTINGS}?place=secret")
+    answer = client_of(guest).get(
+        f"{LISTINGS}?place=secret", HTTP_X_FORWARDED_FOR="192.0.2.7", HTTP_USER_AGENT="a browser"
+    )
     (line,) = logged(stream)
     assert line | {"time": "", "duration_ms": 0} == {
         "time": "", "duration_ms": 0, "level": "info", "logger": "booking.request", "message": "request",
         "release": RELEASE, "request_id": answer.headers["X-Request-Id"],
-        "method": "GET", "path": LISTINGS, "status": 200, "user": guest.pk,
+        "method": "GET", "path": LISTINGS, "route": LISTINGS[1:], "status": 200, "user": guest.pk,
+        "address": "192.0.2.7", "agent": "a browser",
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("db")
+def test_a_path_that_is_none_is_logged_without_a_route_and_a_user(stream: io.StringIO) -> None:
+    client_of().get("/nothing", HTTP_USER_AGENT="x" * 500)
+    (line,) = logged(stream)
+    assert (line["status"], line["route"], line["user"], line["agent"]) == (404, None, None, "x" * 200)
+
+
+def answer_of(view: Any, **fields: Any) -> HttpResponse:
+    """The middleware's answer to a request, which has `fields`, to `view`."""
+    request = RequestFactory().get("/somewhere")
+    for name, value in fields.items():
+        setattr(request, name, value)
+    return middleware.ReleaseMiddleware(view)(request)
+
+
+def test_a_session_that_no_view_has_asked_for_is_not_looked_up_for_the_log(stream: io.StringIO) -> None:
+    # The database is not allowed in this test: a look-up would be a failure.
+    answer_of(lambda request: HttpResponse(), user=SimpleLazyObject(User.objects.get))
+    assert logged(stream)[0]["user"] is None
+
+
+def test_the_user_of_a_session_that_a_view_has_asked_for_is_logged(stream: io.StringIO) -> None:
+    user = User(pk=7)
+    answer_of(lambda request: HttpResponse(), user=SimpleLazyObject(lambda: user), _cached_user=user)
+    assert logged(stream)[0]["user"] == 7
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "remote", "address"),
+    [
+        ("192.0.2.7", "", "192.0.2.7"),
+        ("10.9.9.9, 192.0.2.7", "", "192.0.2.7"),  # the first is what the client said
+        ("192.0.2.7, 10.0.0.5", "", "10.0.0.5"),  # a second balancer: what it was told, nobody vouches for
+        ("192.0.2.7,", "10.0.0.1", "10.0.0.1"),
+        ("", "10.0.0.1", "10.0.0.1"),
+        ("", "", None),  # the socket itself, and no proxy
+        ("somebody", "10.0.0.1", None),
+        ("2001:DB8:0:0::7", "", "2001:db8::7"),
+        ("::ffff:192.0.2.7", "", "192.0.2.7"),
+        ("fe80::1%eth0", "", "fe80::1"),
+    ],
+)
+def test_behind_the_proxy_the_clients_address_is_what_the_proxy_appended(
+    forwarded: str, remote: str, address: str | None
+) -> None:
+    request = RequestFactory().get("/", HTTP_X_FORWARDED_FOR=forwarded, REMOTE_ADDR=remote)
+    assert middleware.client_address(request) == address
+
+
+def test_without_a_proxy_that_is_trusted_no_forwarded_address_is_believed(settings: Settings) -> None:
+    settings.TRUSTED_PROXY = False
+    request = RequestFactory().get("/", HTTP_X_FORWARDED_FOR="192.0.2.7", REMOTE_ADDR="10.0.0.1")
+    assert middleware.client_address(request) == "10.0.0.1"
 
 
 @pytest.mark.usefixtures("broken")

@@ -87,6 +87,23 @@ def test_flags(text: str, value: bool) -> None:
     assert Environment({"X": text}, building=False).flag("X") is value
 
 
+def test_a_rate_is_so_many_a_period_and_anything_else_is_refused() -> None:
+    environ = {"A": "5/hour", "B": "", "C": "0/hour", "D": "5/week", "E": "many", "F": "5/hours"}
+    env = Environment(environ, building=False)
+    assert [env.rate(name, "1/day") for name in ("A", "B", "Z")] == ["5/hour", "1/day", "1/day"]
+    assert env.problems == []
+    for name in ("C", "D", "E", "F"):
+        env.rate(name, "1/day")
+    assert [problem.split(":")[0] for problem in env.problems] == ["C", "D", "E", "F"]
+
+
+def test_a_word_that_is_none_of_those_to_choose_from_is_refused() -> None:
+    env = Environment({"A": "tls", "B": "sometimes"}, building=False)
+    assert [env.choice(name, ("starttls", "tls")) for name in ("A", "Z")] == ["tls", "starttls"]
+    env.choice("B", ("starttls", "tls"))
+    assert env.problems == ["B: 'sometimes' is none of starttls, tls"]
+
+
 def test_a_build_needs_nothing_and_says_so_in_its_placeholders() -> None:
     env = Environment({}, building=True)
     env.hosts("BOOKING_ALLOWED_HOSTS")

@@ -21,7 +21,10 @@ def test_every_path_is_described_with_its_errors_in_the_envelope() -> None:
     assert {path: set(methods) for path, methods in schema["paths"].items()} == {
         "/api/v1/users/": {"post"},
         "/api/v1/token/": {"post"},
+        "/api/v1/users/me/": {"get", "patch"},
+        "/api/v1/users/me/logins/": {"get"},
         "/api/v1/token/refresh/": {"post"},
+        "/api/v1/token/revoke/": {"post"},
         "/api/v1/listings/": {"get", "post"},
         "/api/v1/listings/{id}/": {"get", "patch"},
         "/api/v1/listings/{id}/availability/": {"get"},

@@ -4,6 +4,15 @@ from django.apps import AppConfig
 
 
 class AccountsConfig(AppConfig):
-    """Users and their tokens."""
+    """Users, their tokens and their logins."""
 
     name = "booking.accounts"
+
+    def ready(self) -> None:
+        """Whoever logs in or fails to, wherever, is noted."""
+        from django.contrib.auth.signals import user_logged_in, user_login_failed
+
+        from booking.accounts.services import logged_in, login_failed
+
+        user_logged_in.connect(logged_in, dispatch_uid="booking.accounts")
+        user_login_failed.connect(login_failed, dispatch_uid="booking.accounts")

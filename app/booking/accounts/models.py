@@ -68,6 +68,16 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email
 
+    @property
+    def is_admin(self) -> bool:
+        """Whether everything is theirs to see and change; superusers of releases that knew no roles are."""
+        return self.role == Role.ADMIN or self.is_superuser
+
+    @property
+    def is_host(self) -> bool:
+        """Whether they may list places."""
+        return self.role == Role.HOST or self.is_admin
+
 
 class LoginEvent(models.Model):
     """An attempt to log in with a user's address: from where, with what, and whether it succeeded."""

@@ -1,17 +1,31 @@
 """Who may do what: by role, and by owner. An admin may do everything."""
 
-from typing import Any
+from typing import Any, TypeVar
 
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Model, QuerySet
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from booking.accounts.models import Role, User
+from booking.accounts.models import User
+
+Row = TypeVar("Row", bound=Model)
+
+OWNERS = ("host_id", "guest_id", "user_id")  # whichever a row has
 
 
-def owns(user: Any, thing: Any) -> bool:
-    """Whether `thing` (a listing) is the user's to change: their own, or they are an admin."""
-    return isinstance(user, User) and (user.role == Role.ADMIN or thing.host_id == user.pk)
+def owns(user: User | AnonymousUser, thing: Model) -> bool:
+    """Whether `thing` (a listing, a booking) is the user's to change: their own, or they are an admin."""
+    if not isinstance(user, User):
+        return False
+    owner = next(getattr(thing, name) for name in OWNERS if hasattr(thing, name))
+    return user.is_admin or owner == user.pk
+
+
+def own(rows: QuerySet[Row], *, user: User, owner: str) -> QuerySet[Row]:
+    """Of `rows` those whose `owner` (a field) is `user`, for an admin all; the others are as if not there."""
+    return rows if user.is_admin else rows.filter(**{owner: user})
 
 
 class IsHost(BasePermission):
@@ -21,7 +35,7 @@ class IsHost(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """By the user's role."""
-        return isinstance(request.user, User) and request.user.role in (Role.HOST, Role.ADMIN)
+        return isinstance(request.user, User) and request.user.is_host
 
 
 class IsHostOrReadOnly(IsHost):

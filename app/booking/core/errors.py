@@ -134,8 +134,9 @@ def flatten(detail: Any, prefix: str = "") -> Fields:
         return fields
     if isinstance(detail, list) and any(isinstance(item, Mapping) for item in detail):
         return flatten({index: item for index, item in enumerate(detail) if item}, prefix)
-    messages = [str(item) for item in detail] if isinstance(detail, list) else [str(detail)]
-    return {prefix or "non_field_errors": messages}
+    messages = detail if isinstance(detail, list) else [detail]
+    # Some say what was sent, which may be half a character (a lone surrogate): no answer can hold one.
+    return {prefix or "non_field_errors": [str(item).encode(errors="replace").decode() for item in messages]}
 
 
 def _answer(http_status: int, *, code: str, message: str) -> JsonResponse:
