@@ -111,7 +111,7 @@ def test_the_guest_is_led_to_a_checkout_of_the_right_sum(held: Booking, chapa: C
         "first_name": held.guest.name,
         "tx_ref": payment.reference,
         "callback_url": f"https://booking.example{WEBHOOK}",
-        "return_url": f"https://booking.example/bookings/{held.pk}/",
+        "return_url": f"https://booking.example/stays/{held.pk}/?paid",
     }
     assert str(payment) == payment.reference
     detail = client_of(held.guest).get(f"{URL}{held.pk}/").json()

@@ -123,7 +123,7 @@ def test_stay_is_paid_at_the_provider_confirmed_by_its_webhook_and_told_by_mail(
     assert guest.pay(booking)["checkout_url"] == opened["checkout_url"], "a second click is the same payment"
     assert guest.state(booking) == "pending"
     back = payments.pay(opened["checkout_url"])
-    assert f"/stays/{booking['id']}/" in back
+    assert back.endswith(f"/stays/{booking['id']}/?paid")
     wait_until(lambda: guest.state(booking) == "confirmed", 20, "the webhook's confirmation")
     assert payments.calls("verify"), "nobody is believed before the provider was asked"
     (mail,) = mails(mailbox, guest.email, 1)

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.dispatch import receiver
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 
 from booking.bookings.models import Booking, Status, moved
@@ -59,7 +60,7 @@ def send(message: Message) -> None:
     if what == "reminder" and booking.status != Status.CONFIRMED:
         return
     user = booking.guest if to == "guest" else booking.listing.host
-    link = f"{settings.PUBLIC_URL}/bookings/{booking.pk}/"
+    link = f"{settings.PUBLIC_URL}{reverse('stay', args=[booking.pk])}"
     text = render_to_string(f"bookings/{what}_{to}.txt", {"booking": booking, "user": user, "link": link})
     subject, _, body = text.partition("\n\n")
     mail = EmailMessage(

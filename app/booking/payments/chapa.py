@@ -71,7 +71,7 @@ def initialize(payment: Payment) -> str:
         "first_name": guest.name,
         "tx_ref": payment.reference,
         "callback_url": f"{settings.PUBLIC_URL}{reverse('chapa-webhook')}",
-        "return_url": f"{settings.PUBLIC_URL}/bookings/{payment.booking_id}/",
+        "return_url": f"{settings.PUBLIC_URL}{reverse('stay', args=[payment.booking_id])}?paid",
     }
     answer = ask("POST", "/transaction/initialize", body)
     with answered():
