@@ -95,10 +95,16 @@ def test_the_same_key_is_posted_once_whoever_posts_it(published: list[int]) -> N
 
 
 @committed
-def test_without_a_broker_a_booking_is_made_and_its_mail_waits(guest: User, listing: Listing) -> None:
+def test_without_a_broker_a_booking_is_made_and_its_mail_waits(
+    guest: User, listing: Listing, caplog: pytest.LogCaptureFixture
+) -> None:
     assert client_of(guest).post("/api/v1/bookings/", stay(listing)).status_code == 201
     assert Message.objects.filter(done_at=None, dead_at=None).count() == 2
     assert broker.BROKER.failure is not None
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == 2 * [
+        "not published"
+    ]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 @committed
