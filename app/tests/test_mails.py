@@ -56,7 +56,7 @@ def test_guest_and_host_hear_of_a_booking(guest: User, listing: Listing) -> None
     dates = f"{day(1):%-d %B %Y} to {day(3):%-d %B %Y}, 2 guests"
     assert to_guest.body == (
         f"Hello {guest.name},\n\nyour stay at {listing.title}, Gondar, is booked:\n{dates},\n161.00 EUR.\n\n"
-        f"https://booking.example/bookings/{booking.pk}/\n"
+        f"https://booking.example/stays/{booking.pk}/\n"
     )
     assert to_host.body == (
         f"Hello {listing.host.name},\n\n{guest.name} has booked {listing.title}:\n{dates}.\n"
