@@ -106,6 +106,9 @@ def everything(*, soak: bool) -> list[Part]:
             pytest("tests/roles", *env),
         ]),
         Part("edge", 3.5, [pytest("tests/fleet/test_edge.py", "tests/fleet/test_outside.py", *env, *counts)]),
+        Part("service: payments, mail, a browser", 6, [
+            pytest("tests/fleet/test_service.py", "tests/fleet/test_browser.py", *env, *counts),
+        ]),
         *release(env, counts),
         Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
         Part("sandbox", 6, [

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -66,13 +67,21 @@ def fill(browser, **fields):
 
 
 def press(browser, label):
-    """The button, or the link, that bears the words."""
-    path = f"//button[contains(normalize-space(.), '{label}')] | //a[normalize-space(.)='{label}']"
-    browser.find_element(By.XPATH, path).click()
+    """The button that bears the words; where there is none, the link."""
+    buttons = browser.find_elements(By.XPATH, f"//button[contains(normalize-space(.), '{label}')]")
+    (*buttons, *browser.find_elements(By.LINK_TEXT, label))[0].click()
 
 
 def sees(browser, words):
-    WebDriverWait(browser, SECONDS).until(lambda one: words in one.find_element(By.TAG_NAME, "body").text)
+    def shown():
+        return str(browser.find_element(By.TAG_NAME, "body").text)
+
+    try:
+        # the page may change between the two questions
+        stale = [StaleElementReferenceException]
+        WebDriverWait(browser, SECONDS, ignored_exceptions=stale).until(lambda _: words in shown())
+    except TimeoutException:
+        raise AssertionError(f"{browser.current_url} does not show {words!r} but:\n{shown()}") from None
 
 
 def shot(browser, name):
