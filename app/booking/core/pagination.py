@@ -90,9 +90,10 @@ class NewestFirst(CursorPagination):
         """How many rows are asked for. Raises ValidationError for what is no such number."""
         asked = request.query_params.get(self.page_size_query_param) or self.page_size
         try:
-            return min(IntegerField(min_value=1).run_validation(asked), self.max_page_size)
+            size: int = IntegerField(min_value=1).run_validation(asked)
         except ValidationError as error:
             raise ValidationError({self.page_size_query_param: error.detail}) from error
+        return min(size, self.max_page_size)
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         """The parameters as they are in the schema."""
@@ -106,7 +107,7 @@ class NewestFirst(CursorPagination):
         """An answer as it is in the schema."""
         described = super().get_paginated_response_schema(schema)
         for name, cursor in (("next", encode(p="7")), ("previous", encode(r="1", p="26"))):
-            described["properties"][name]["example"] = link("https://booking.example/api/v1/listings/", cursor)
+            described["properties"][name]["example"] = link("https://booking.example/api/v1/", cursor)
         return described
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:

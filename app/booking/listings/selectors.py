@@ -89,10 +89,10 @@ class ListingFilter(filters.FilterSet):
     )
     place = filters.CharFilter(method="by_place", max_length=120, label="In capitals or not")
     price_min = filters.NumberFilter(
-        "price_per_night", lookup_expr="gte", max_digits=10, decimal_places=2, label="A night, in any currency"
+        "price_per_night", lookup_expr="gte", max_digits=10, decimal_places=2, label="In any currency"
     )
     price_max = filters.NumberFilter(
-        "price_per_night", lookup_expr="lte", max_digits=10, decimal_places=2, label="A night, in any currency"
+        "price_per_night", lookup_expr="lte", max_digits=10, decimal_places=2, label="In any currency"
     )
     currency = filters.ChoiceFilter(choices=Currency.choices, label="ISO 4217")
     guests = filters.NumberFilter(

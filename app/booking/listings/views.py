@@ -8,7 +8,12 @@ from urllib.parse import urlencode
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import AllowAny
@@ -43,7 +48,7 @@ FILTERS = {  # what the filters do not tell the schema themselves
     "search": WORD, "place": WORD, "price_min": PRICE, "price_max": PRICE,
     "guests": {"type": "integer", "minimum": 1},
 }  # fmt: skip
-NOBODY_TOO: list[dict[str, list[str]]] = [{"jwtAuth": []}, {}]  # one may sign in, or not
+NOBODY_TOO: Any = [{"jwtAuth": []}, {}]  # one may sign in, or not; the annotations know names alone
 
 
 @extend_schema_field({"type": "string", "format": "decimal", "pattern": r"^[1-9][0-9]{0,7}(\.[0-9]{1,2})?$"})
@@ -125,7 +130,7 @@ class Listings(ListAPIView[Listing]):
         responses={200: ListingBody(many=True), **errors(400, 401, 404)},
         operation_id="listing_list",
         parameters=[
-            OpenApiParameter(name, kind, description=ListingFilter.base_filters[name].label)
+            OpenApiParameter(name, kind, description=str(ListingFilter.base_filters[name].label))
             for name, kind in FILTERS.items()
         ],
         auth=NOBODY_TOO,

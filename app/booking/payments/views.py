@@ -35,7 +35,10 @@ SIGNATURE = OpenApiParameter(
     examples=asked("5f2b9c1e0d3a4b68" * 4),
 )
 REFERENCE = OpenApiParameter(
-    "trx_ref", {"type": "string", "minLength": 1, "maxLength": 64}, required=True, examples=asked(PAID["reference"])
+    "trx_ref",
+    {"type": "string", "minLength": 1, "maxLength": 64},
+    required=True,
+    examples=asked(PAID["reference"]),
 )
 
 LARGEST = 16 * 1024  # bytes of a webhook; Chapa's have less than one thousand
