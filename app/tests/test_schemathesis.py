@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
+from coverage import Coverage
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, connection, transaction
@@ -102,6 +103,17 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[s
         name: EXAMPLE_ID if type(value) is int and value % 2 else value
         for name, value in (path_parameters or {}).items()
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unmeasured() -> Iterator[None]:
+    """Coverage, which other tests have, would double the time of these."""
+    measuring = Coverage.current()
+    if measuring:
+        measuring.stop()
+    yield
+    if measuring:
+        measuring.start()
 
 
 @pytest.fixture
