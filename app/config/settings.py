@@ -272,6 +272,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "booking.core.schema.describe_alike",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "BookingStatus": "booking.bookings.models.Status",
         "PaymentStatus": "booking.payments.models.PaymentStatus",

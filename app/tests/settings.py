@@ -11,7 +11,7 @@ atexit.register(shutil.rmtree, _secrets, ignore_errors=True)
 for _name in ("secret_key", "database_password", "redis_password", "rabbitmq_password"):
     (_secrets / _name).write_text(f"of the tests only, {_name}, and long enough\n", encoding="utf-8")
 
-for _variable in [name for name in os.environ if name.startswith("BOOKING_")]:
+for _variable in [name for name in os.environ if name.startswith("BOOKING_") and name != "BOOKING_SOAK"]:
     del os.environ[_variable]  # a developer's settings must not change what the tests see
 os.environ |= {
     "CREDENTIALS_DIRECTORY": str(_secrets),

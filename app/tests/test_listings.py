@@ -379,6 +379,13 @@ def test_a_page_has_twenty_unless_asked_and_never_more_than_a_hundred(
     assert len(client_of().get(f"{URL}?{asked}").json()["results"]) == given
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "many", "1.5"])
+def test_a_page_size_that_is_no_number_of_rows_is_refused(guest: User, size: str) -> None:
+    for path in (URL, "/api/v1/users/me/logins/"):
+        answer = client_of(guest).get(path, {"page_size": size})
+        assert (answer.status_code, set(answer.json()["error"]["fields"])) == (400, {"page_size"})
+
+
 def test_a_page_of_listings_costs_one_query(
     host: User, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:

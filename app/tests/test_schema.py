@@ -48,6 +48,30 @@ def test_every_path_is_described_with_its_errors_in_the_envelope() -> None:
                 }
 
 
+def test_every_operation_says_what_it_refuses_before_a_view_is_asked() -> None:
+    schema = yaml.safe_load(client_of().get("/api/schema/").content)
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            answers = operation["responses"]
+            assert {"406", "503"} <= answers.keys()
+            assert ("requestBody" in operation) == ({"400", "413", "415"} <= answers.keys())
+            assert ("401" in answers) >= any("jwtAuth" in way for way in operation.get("security", ()))
+            for code, answer in answers.items():
+                assert answer["headers"].keys() >= {"X-Request-Id", "X-Release-Id"}
+                assert ("WWW-Authenticate" in answer["headers"]) == (code == "401")
+                assert ("Retry-After" in answer["headers"]) == (code in {"429", "503"})
+
+
+def test_places_are_looked_at_without_an_account_and_nothing_else_is() -> None:
+    schema = yaml.safe_load(client_of().get("/api/schema/").content)
+    operations = [operation for methods in schema["paths"].values() for operation in methods.values()]
+    free = {each["operationId"] for each in operations if {} in each.get("security", [{}])}
+    assert free == {
+        "register", "token_obtain", "token_refresh", "token_revoke", "chapa_webhook", "chapa_callback",
+        "listing_list", "listing_retrieve", "listing_availability",
+    }  # fmt: skip
+
+
 def test_the_page_loads_nothing_from_elsewhere() -> None:
     page = client_of().get("/api/docs/")
     assert page.status_code == 200

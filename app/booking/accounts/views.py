@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import AllowAny
@@ -25,6 +25,7 @@ from booking.accounts.selectors import login_list, signed_in
 from booking.accounts.services import user_register, user_rename
 from booking.accounts.throttles import LoginThrottle, Registrations
 from booking.core.errors import errors
+from booking.core.schema import answered, sent
 
 ADA = {"email": "ada@example.org", "name": "Ada"}
 PASSWORD = "correct horse battery"
@@ -35,16 +36,6 @@ LOGIN = {
     "at": "2026-01-01T09:00:00Z", "succeeded": True, "address": "192.0.2.7",
     "agent": "Mozilla/5.0 (X11; Linux x86_64)", "country": "ET",
 }  # fmt: skip
-
-
-def sent(value: dict[str, Any]) -> OpenApiExample:
-    """The example of a request."""
-    return OpenApiExample("A request", value=value, request_only=True)
-
-
-def answered(value: dict[str, Any], status: int = 200) -> OpenApiExample:
-    """The example of an answer."""
-    return OpenApiExample("An answer", value=value, response_only=True, status_codes=[str(status)])
 
 
 class Registration(serializers.Serializer[Any]):
@@ -135,7 +126,7 @@ class Logins(ListAPIView[LoginEvent]):
         return login_list(user=signed_in(self.request))
 
     @extend_schema(
-        responses={200: LoginOut(many=True), **errors(401, 404)},
+        responses={200: LoginOut(many=True), **errors(400, 401, 404)},
         operation_id="login_list",
         examples=[answered(LOGIN)],
     )
@@ -183,7 +174,7 @@ class TokenRefresh(TokenRefreshView):
         request=TokenBlacklistSerializer,
         responses={200: OpenApiTypes.OBJECT, **errors(400, 401)},
         operation_id="token_revoke",
-        examples=[sent({"refresh": REFRESH})],
+        examples=[sent({"refresh": REFRESH}), answered({})],
     )
 )
 class TokenRevoke(TokenBlacklistView):

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
@@ -18,8 +18,9 @@ from booking.bookings.models import Booking
 from booking.bookings.selectors import booking_list, hosting_list
 from booking.bookings.services import booking_cancel, booking_create
 from booking.core.errors import errors
+from booking.core.schema import answered, sent
 from booking.listings.models import Listing
-from booking.payments.views import PaymentOut
+from booking.payments.views import PAID, PaymentOut
 
 BIGGEST_ID = 2**63 - 1
 BIGGEST_SMALL = 2**15 - 1
@@ -30,11 +31,12 @@ KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The same key with the same body is done once and answered the same, for seven days.",
 )
-STAY = OpenApiExample(
-    "two nights for two",
-    {"listing": 12, "check_in": "2030-06-01", "check_out": "2030-06-03", "guests": 2},
-    request_only=True,
-)
+STAY = {"check_in": "2030-06-01", "check_out": "2030-06-03", "guests": 2}
+BOOKED = {
+    "id": 7, "listing": {"id": 7, "title": "Flat by the lake", "place": "Bahir Dar"}, **STAY,
+    "status": "confirmed", "expires_at": None, "price_per_night": "1200.00", "price_total": "2400.00",
+    "currency": "ETB", "created_at": "2030-05-01T08:29:00Z",
+}  # fmt: skip
 
 
 class BookingIn(serializers.Serializer[Any]):
@@ -111,7 +113,9 @@ class Bookings(ListAPIView[Booking]):
         return booking_list(guest=signed_in(self.request))
 
     @extend_schema(
-        responses={200: BookingOut(many=True), **errors(400, 401, 404)}, operation_id="booking_list"
+        responses={200: BookingOut(many=True), **errors(400, 401, 404)},
+        operation_id="booking_list",
+        examples=[answered(BOOKED)],
     )
     def get(self, request: Request) -> Response:
         """My bookings, newest first."""
@@ -120,7 +124,7 @@ class Bookings(ListAPIView[Booking]):
     @extend_schema(
         request=BookingIn,
         parameters=[KEY],
-        examples=[STAY],
+        examples=[sent({"listing": 7, **STAY}), answered(BOOKED, 201)],
         responses={201: BookingOut, **errors(400, 401, 409, 422)},
         operation_id="booking_create",
     )
@@ -150,7 +154,9 @@ class Hosting(ListAPIView[Booking]):
         return hosting_list(host=signed_in(self.request))
 
     @extend_schema(
-        responses={200: HostedBooking(many=True), **errors(400, 401, 404)}, operation_id="hosting_list"
+        responses={200: HostedBooking(many=True), **errors(400, 401, 404)},
+        operation_id="hosting_list",
+        examples=[answered({**BOOKED, "guest": {"id": 7, "name": "Ada"}})],
     )
     def get(self, request: Request) -> Response:
         """Bookings of my places, newest first."""
@@ -167,7 +173,11 @@ class BookingDetail(RetrieveAPIView[Booking]):
         """The bookings of whoever asks."""
         return booking_list(guest=signed_in(self.request))
 
-    @extend_schema(responses={200: BookingDetailOut, **errors(401, 404)}, operation_id="booking_retrieve")
+    @extend_schema(
+        responses={200: BookingDetailOut, **errors(401, 404)},
+        operation_id="booking_retrieve",
+        examples=[answered({**BOOKED, "payment": PAID})],
+    )
     def get(self, request: Request, pk: int) -> Response:
         """One of my bookings."""
         return self.retrieve(request, pk=pk)
@@ -177,7 +187,10 @@ class BookingCancel(APIView):
     """The end of a booking."""
 
     @extend_schema(
-        request=None, responses={200: BookingOut, **errors(401, 404, 409)}, operation_id="booking_cancel"
+        request=None,
+        responses={200: BookingOut, **errors(401, 404, 409)},
+        operation_id="booking_cancel",
+        examples=[answered({**BOOKED, "status": "cancelled"})],
     )
     def post(self, request: Request, pk: int) -> Response:
         """Cancel one of my bookings; doing it twice does no harm, and what was paid is given back."""

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlencode
 
 from django.db.models import DecimalField, F, Func, Model, QuerySet, TextField, Value
 from django.db.models.lookups import GreaterThan, LessThan
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.fields import IntegerField
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
@@ -78,18 +79,42 @@ def decode(cursor: str, columns: list[str], model: type[Model]) -> tuple[bool, l
 
 
 class NewestFirst(CursorPagination):
-    """Pages of a view, newest rows first; `page_size` of 1 to 100, 20 unless asked."""
+    """Pages of a view, newest rows first; `page_size` of 1 to 100 (who asks for more gets 100), else 20."""
 
     ordering = "-id"
     page_size = 20
     max_page_size = 100
     page_size_query_param = "page_size"
 
+    def get_page_size(self, request: Request) -> int:
+        """How many rows are asked for. Raises ValidationError for what is no such number."""
+        asked = request.query_params.get(self.page_size_query_param) or self.page_size
+        try:
+            size: int = IntegerField(min_value=1).run_validation(asked)
+        except ValidationError as error:
+            raise ValidationError({self.page_size_query_param: error.detail}) from error
+        return min(size, self.max_page_size)
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        """The parameters as they are in the schema."""
+        cursor, size = super().get_schema_operation_parameters(view)
+        cursor["description"] = "Where a page begins: what `next` and `previous` of another page say."
+        size["description"] = f"Rows of a page; who asks for more than {self.max_page_size} gets so many."
+        size["schema"] = {"type": "integer", "minimum": 1, "default": self.page_size}
+        return [cursor, size]
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """An answer as it is in the schema."""
+        described = super().get_paginated_response_schema(schema)
+        for name, cursor in (("next", encode(p="7")), ("previous", encode(r="1", p="26"))):
+            described["properties"][name]["example"] = link("https://booking.example/api/v1/", cursor)
+        return described
+
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         """The rows of the page that is asked for. Raises NotFound for a wrong cursor."""
         self.address = request.build_absolute_uri()
         cursor, size = request.query_params.get(self.cursor_query_param), self.get_page_size(request)
-        self.found = page_of(queryset, order=self.ordering, cursor=cursor, size=size or self.page_size)
+        self.found = page_of(queryset, order=self.ordering, cursor=cursor, size=size)
         return self.found.rows
 
     def get_next_link(self) -> str | None:

@@ -88,8 +88,12 @@ class ListingFilter(filters.FilterSet):
         method="by_words", max_length=120, label="Has every one of these words in title, place or description"
     )
     place = filters.CharFilter(method="by_place", max_length=120, label="In capitals or not")
-    price_min = filters.NumberFilter("price_per_night", lookup_expr="gte", max_digits=10, decimal_places=2)
-    price_max = filters.NumberFilter("price_per_night", lookup_expr="lte", max_digits=10, decimal_places=2)
+    price_min = filters.NumberFilter(
+        "price_per_night", lookup_expr="gte", max_digits=10, decimal_places=2, label="In any currency"
+    )
+    price_max = filters.NumberFilter(
+        "price_per_night", lookup_expr="lte", max_digits=10, decimal_places=2, label="In any currency"
+    )
     currency = filters.ChoiceFilter(choices=Currency.choices, label="ISO 4217")
     guests = filters.NumberFilter(
         "capacity", lookup_expr="gte", decimal_places=0, min_value=1, label="Takes so many"

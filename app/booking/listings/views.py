@@ -1,13 +1,19 @@
 """Listings over HTTP."""
 
 import json
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import AllowAny
@@ -21,6 +27,7 @@ from booking.accounts.selectors import signed_in
 from booking.bookings.selectors import nights_taken
 from booking.core.errors import errors
 from booking.core.pagination import NewestFirst, link
+from booking.core.schema import answered, asked, sent
 from booking.listings.cache import kept
 from booking.listings.models import Listing, Status
 from booking.listings.selectors import SHOWN, ListingFilter, listing_list, listing_page, listing_shown
@@ -30,26 +37,30 @@ ASKED = {*ListingFilter.base_filters, "cursor", "page_size"}  # what a list may 
 DAYS_MAXIMUM = 366  # of a calendar
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample(
-            "A flat by the lake",
-            {
-                "title": "Flat by the lake",
-                "description": "Two rooms, a kitchen, a balcony.",
-                "place": "Bahir Dar",
-                "price_per_night": "1200.00",
-                "currency": "ETB",
-                "capacity": 3,
-                "status": "published",
-            },
-            request_only=True,
-        )
-    ]
-)
+FLAT = {
+    "title": "Flat by the lake", "description": "Two rooms, a kitchen, a balcony.", "place": "Bahir Dar",
+    "price_per_night": "1200.00", "currency": "ETB", "capacity": 3, "status": "published",
+}  # fmt: skip
+LISTED = {"id": 7, "host": 3, **FLAT, "created_at": "2030-05-01T08:29:00Z"}
+WORD = {"type": "string", "maxLength": 120}
+PRICE = {"type": "number", "minimum": -99999999.99, "maximum": 99999999.99}
+FILTERS = {  # what the filters do not tell the schema themselves
+    "search": WORD, "place": WORD, "price_min": PRICE, "price_max": PRICE,
+    "guests": {"type": "integer", "minimum": 1},
+}  # fmt: skip
+NOBODY_TOO: Any = [{"jwtAuth": []}, {}]  # one may sign in, or not; the annotations know names alone
+
+
+@extend_schema_field({"type": "string", "format": "decimal", "pattern": r"^[1-9][0-9]{0,7}(\.[0-9]{1,2})?$"})
+class Price(serializers.DecimalField):
+    """The price of a night: at least 1, with two decimals."""
+
+
+@extend_schema_serializer(examples=[sent(FLAT), answered(LISTED), answered(LISTED, 201)])
 class ListingBody(serializers.ModelSerializer[Listing]):
     """A listing, in and out; a hidden one is seen by its host and by admins alone, and cannot be booked."""
 
+    price_per_night = Price(max_digits=10, decimal_places=2, min_value=1)
     status = serializers.ChoiceField(choices=Status.choices, required=False)
 
     class Meta:
@@ -116,7 +127,13 @@ class Listings(ListAPIView[Listing]):
     queryset = listing_list()
 
     @extend_schema(
-        responses={200: ListingBody(many=True), **errors(400, 401, 404)}, operation_id="listing_list"
+        responses={200: ListingBody(many=True), **errors(400, 401, 404)},
+        operation_id="listing_list",
+        parameters=[
+            OpenApiParameter(name, kind, description=str(ListingFilter.base_filters[name].label))
+            for name, kind in FILTERS.items()
+        ],
+        auth=NOBODY_TOO,
     )
     def get(self, request: Request) -> HttpResponse:  # type: ignore[override]
         """Listings that are on offer."""
@@ -125,7 +142,7 @@ class Listings(ListAPIView[Listing]):
         }
         reader = signed_in(request) if asked.get("mine") == "true" else None
         address = request.build_absolute_uri(f"?{urlencode(asked)}")
-        size = NewestFirst().get_page_size(request) or NewestFirst.page_size
+        size = NewestFirst().get_page_size(request)
 
         def read() -> bytes:
             page = listing_page(asked=asked, size=size, reader=reader)
@@ -161,7 +178,9 @@ class ListingDetail(Visible):
 
     permission_classes = (IsHostOrReadOnly, IsOwnerOrReadOnly)
 
-    @extend_schema(responses={200: ListingBody, **errors(404)}, operation_id="listing_retrieve")
+    @extend_schema(
+        responses={200: ListingBody, **errors(404)}, operation_id="listing_retrieve", auth=NOBODY_TOO
+    )
     def get(self, request: Request, pk: int) -> HttpResponse:
         """A listing."""
         try:
@@ -186,7 +205,13 @@ class Availability(Visible):
     permission_classes = (AllowAny,)
 
     @extend_schema(
-        parameters=[Span], responses={200: Calendar, **errors(400, 404)}, operation_id="listing_availability"
+        parameters=[
+            OpenApiParameter("from", date, required=True, examples=asked("2030-06-01")),
+            OpenApiParameter("to", date, required=True, examples=asked("2030-07-01")),
+        ],
+        responses={200: Calendar, **errors(400, 404)},
+        operation_id="listing_availability",
+        examples=[answered({"taken": [{"check_in": "2030-06-01", "check_out": "2030-06-03"}]})],
     )
     def get(self, request: Request, pk: int) -> Response:
         """The stays that hold a night of a span."""

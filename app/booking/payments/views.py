@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from django.http import Http404
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,18 +14,33 @@ from booking.accounts.selectors import signed_in
 from booking.bookings.models import Booking
 from booking.bookings.selectors import booking_list
 from booking.core.errors import ApplicationError, TooLarge, errors
+from booking.core.schema import answered, asked, sent
 from booking.payments.chapa import signed
 from booking.payments.models import Payment
 from booking.payments.services import payment_open, payment_settle
 
 logger = logging.getLogger("booking.payments")
 
-PAYMENT = {
-    "reference": "booking-7-5f2b9c1e0d3a4b68", "status": "open",
-    "amount": "161.00", "currency": "ETB", "created_at": "2030-05-01T08:30:00Z",
+PAID = {
+    "reference": "booking-7-5f2b9c1e0d3a4b68", "status": "paid", "amount": "2400.00", "currency": "ETB",
+    "created_at": "2030-05-01T08:30:00Z",
 }  # fmt: skip
 CHECKOUT = "https://checkout.chapa.co/checkout/payment/V38JyhpTygC9QimkJrdful9oEjih0"
-OPEN = OpenApiExample("open", {"checkout_url": CHECKOUT, "payment": PAYMENT}, response_only=True)
+SIGNATURE = OpenApiParameter(
+    "x-chapa-signature",
+    {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    OpenApiParameter.HEADER,
+    required=True,
+    description="HMAC-SHA256 of the body with the secret of the webhook, in hexadecimal.",
+    examples=asked("5f2b9c1e0d3a4b68" * 4),
+)
+REFERENCE = OpenApiParameter(
+    "trx_ref",
+    {"type": "string", "minLength": 1, "maxLength": 64},
+    required=True,
+    examples=asked(PAID["reference"]),
+)
+
 LARGEST = 16 * 1024  # bytes of a webhook; Chapa's have less than one thousand
 
 
@@ -63,7 +78,7 @@ class BookingPay(APIView):
         request=None,
         responses={200: CheckoutOut, **errors(401, 404, 409, 503)},
         operation_id="booking_pay",
-        examples=[OPEN],
+        examples=[answered({"checkout_url": CHECKOUT, "payment": {**PAID, "status": "open"}})],
     )
     def post(self, request: Request, pk: int) -> Response:
         """Where to pay for one of my pending bookings; asked again, the same."""
@@ -83,9 +98,10 @@ class ChapaWebhook(APIView):
 
     @extend_schema(
         request=TellsIn,
-        parameters=[OpenApiParameter("x-chapa-signature", str, OpenApiParameter.HEADER, required=True)],
+        parameters=[SIGNATURE],
         responses={200: TellsOut, **errors(400, 403, 413, 503)},
         operation_id="chapa_webhook",
+        examples=[sent({"tx_ref": PAID["reference"]}), answered({"payment": "paid"})],
         auth=[],
     )
     def post(self, request: Request) -> Response:
@@ -99,9 +115,10 @@ class ChapaWebhook(APIView):
         return self.settle(request.data)
 
     @extend_schema(
-        parameters=[OpenApiParameter("trx_ref", str, required=True)],
+        parameters=[REFERENCE],
         responses={200: TellsOut, **errors(400, 503)},
         operation_id="chapa_callback",
+        examples=[answered({"payment": "paid"})],
         auth=[],
     )
     def get(self, request: Request) -> Response:
