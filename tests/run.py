@@ -96,7 +96,7 @@ def everything(*, soak: bool) -> list[Part]:
     counts = ("--soak",) if soak else ()
     return [
         Part("programs that the tests need", 1, [tool("python", "-m", "tests.programs")]),
-        Part("application with unit and contracts", 5, [
+        Part("application with unit and contracts", 7, [
             (str(ROOT / "app/run-tests"),), pytest("tests/unit", "tests/contracts"), *lint(),
         ], together=True),
         Part("image and fleet, converged twice", 10, [
