@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from deploy import secrets
+from deploy.specs import tree
 from lab.state import ROOT, Lab, give_back
 from lab.topology import DOMAIN
 
@@ -23,9 +24,6 @@ MAIL_PORT = 587
 # What the stand-in of the payment provider and the service share; known to all, and good for nothing else.
 CHAPA_SECRET_KEY = "CHASECK_TEST-sandbox"  # noqa: S105 - as above
 CHAPA_WEBHOOK_SECRET = "sandbox-webhook"  # noqa: S105 - as above
-# A process type beside the web: works without end and, told to stop, finishes what it has in hand. It stands in
-# for a queue's workers, so that a release has something of theirs to start, to drain and to end.
-WORKER = "sh -c 'trap \"sleep 0.2; echo finished what was in hand; exit 0\" TERM; while :; do sleep 1 & wait; done'"
 HEADER = "# Written by `make up`; changes are lost at the next one.\n"
 
 
@@ -81,7 +79,7 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "release_keep": 4,
         "booking_app_drain_seconds": 10,
         "booking_app_processes": [
-            {"name": "worker", "command": WORKER, "groups": ["workers"], "drain_seconds": 5},
+            process | {"drain_seconds": 10} for process in tree().default("booking_app_processes")
         ],
     }
 

@@ -184,7 +184,7 @@ def test_worker_processes_are_replaced_with_the_release_and_drained(site, fab, u
         (after,) = workers(name)
         assert release in after, "old workers do not stay warm"
         said = site.shell(name, f"journalctl --no-pager -q -o cat -u '{unit}'")
-        assert "finished what was in hand" in said, "they were asked to end, and let"
+        assert "Warm shutdown" in said, "they were asked to end, and let"
 
 
 def test_ledger_knows_who_what_when_and_how_it_was_measured(site, fab, unharmed):
