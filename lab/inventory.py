@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from deploy import secrets
+from deploy.specs import tree
 from lab.state import ROOT, Lab, give_back
 from lab.topology import DOMAIN
 
@@ -81,6 +82,9 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "release_connect_seconds": 3,
         "release_keep": 4,
         "booking_app_drain_seconds": 10,
+        "booking_app_processes": [
+            process | {"drain_seconds": 10} for process in tree().default("booking_app_processes")
+        ],
     }
 
 
