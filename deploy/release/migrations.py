@@ -6,10 +6,11 @@ this release or an earlier one as the first that no longer uses what it takes aw
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 GUIDE = "docs/runbooks/rollback-refused.md"
+TOLD = 6  # as many names as a person reads
 TIME = 16  # a release id begins with the commit's time, 20261120T101500Z
 
 
@@ -108,3 +109,10 @@ def unready(release: str, migrations: Mapping[str, Migration]) -> list[str]:
         for name, one in sorted(migrations.items())
         if one.contract and (one.since == release or later(one.since, release))
     ]
+
+
+def told(names: Sequence[str]) -> str:
+    """Migrations in one line of a report: their names, of many how many and the first and last. Empty for none."""
+    if len(names) <= TOLD:
+        return ", ".join(names)
+    return f"{len(names)}, from {names[0]} to {names[-1]}"

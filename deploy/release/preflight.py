@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deploy.errors import PreflightError
 from deploy.inventory import Fleet
 from deploy.release.facts import Certificate, HostFacts, ask_host, handshake
+from deploy.release.migrations import told
 from deploy.release.settings import Settings
 from deploy.release.state import HostState
 
@@ -66,8 +67,12 @@ def notes(migrations: Mapping[str, Mapping[str, str]], database: Mapping[str, An
     if database is None:
         return [f"{PLAN}: known once the first release is on a host"]
     pending = to_apply(migrations, database)
-    told = ", ".join(f"{name} ({migrations[name]['class']})" for name in pending)
-    found = [f"{PLAN} to be applied: {told}" if told else f"{PLAN}: nothing new"]
+    # those that take something away are named, however many there are
+    drastic = [name for name in pending if migrations[name]["class"] == "contract"]
+    plan = [f"{name} (contract)" for name in drastic]
+    if harmless := [name for name in pending if name not in drastic]:
+        plan.append(f"{told(harmless)} (expand)")
+    found = [f"{PLAN} to be applied: {', '.join(plan)}" if plan else f"{PLAN}: nothing new"]
     if not pending:
         found += [f"warning: {_transaction(each)}" for each in database["long"]]
     return found

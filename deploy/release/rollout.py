@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from deploy.release import commands, ledger, staging, switching, tidying
+from deploy.release import commands, ledger, migrations, staging, switching, tidying
 from deploy.release.artefact import Artefact
 from deploy.release.balancer import Edge
 from deploy.release.ledger import Entry
@@ -191,7 +191,7 @@ class Rollout:
         )
         migrated = [name for done in answer.values() for name in done["migrated"]]
         self.entry = replace(self.entry, migrated=migrated)
-        return ", ".join(migrated) or "nothing new"
+        return migrations.told(migrated) or "nothing new"
 
     def _start(self, step: Step) -> None:
         done = set(self.swapped) & self.started.keys()  # what was warm had ended: all was started anew for the switch

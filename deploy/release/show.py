@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from deploy.release import migrations
 from deploy.release.plan import Action
 from deploy.release.preflight import PLAN
 
@@ -38,7 +39,7 @@ def summary(done: Summary) -> str:
         return "\n".join([f"{done.release} serves every host already; nothing to do", *_rows(_else(done))])
     rows = [
         ("from", previous(done.previous)),
-        ("migrations", ", ".join(done.migrated) or "none"),
+        ("migrations", migrations.told(done.migrated) or "none"),
         ("clients", measured(done.measured)),
         ("live", f"{live(done.seconds):.2f} s after the first change of a host"),
         ("total", f"{done.total:.2f} s"),

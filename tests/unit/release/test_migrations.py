@@ -152,3 +152,10 @@ def test_what_hosts_say_is_read_together() -> None:
 def test_a_class_that_does_not_exist_is_no_expansion() -> None:
     with pytest.raises(ValueError, match="expand or contract"):
         Migration.of({"class": "harmless", "since": ""})
+
+
+def test_of_many_migrations_a_report_tells_how_many_and_the_first_and_last() -> None:
+    names = [f"shop.{number:04}_step" for number in range(1, 8)]
+    assert migrations.told([]) == ""
+    assert migrations.told(names[:6]) == ", ".join(names[:6])
+    assert migrations.told(names) == "7, from shop.0001_step to shop.0007_step"

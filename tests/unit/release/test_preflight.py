@@ -120,6 +120,14 @@ def test_a_long_transaction_counts_only_where_something_is_to_be_migrated() -> N
     assert _problems(database=young, pending=("shop.0002_drop",)) == []
 
 
+def test_of_many_migrations_those_that_take_something_away_are_named() -> None:
+    many = {f"shop.{number:04}_step": {"class": "expand"} for number in range(1, 20)}
+    many |= {"shop.0020_drop": {"class": "contract"}}
+    (plan,) = preflight.notes(many, DATABASE | {"applied": []})
+    told = "shop.0020_drop (contract), 19, from shop.0001_step to shop.0019_step (expand)"
+    assert plan == f"migrations to be applied: {told}"
+
+
 def test_the_plan_of_the_migrations_is_told_with_their_class() -> None:
     assert preflight.notes(MIGRATIONS, DATABASE) == ["migrations to be applied: shop.0002_drop (contract)"]
     done = DATABASE | {"applied": list(MIGRATIONS), "long": [OLD_TRANSACTION]}
