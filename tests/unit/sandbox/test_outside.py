@@ -69,7 +69,7 @@ def account(lab: Lab) -> Path:
 
 def roots_are(monkeypatch: pytest.MonkeyPatch, root: str, code: int = 0) -> None:
     done = subprocess.CompletedProcess([], code, root, "it does not answer")
-    monkeypatch.setattr(outside.subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
 
 
 def test_authority_that_has_forgotten_its_accounts_is_met_anew(
