@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -84,7 +85,8 @@ def converge(lab: Lab, progress: Progress) -> None:
 def fetch_roots(lab: Lab) -> Path:
     """Add the ACME authority's present root to the file of roots, and return that file.
 
-    Pebble draws a new root at every start; certificates issued before stay valid under the old one.
+    Pebble draws a new root at every start; certificates issued before stay valid under the old one. It has forgotten
+    every account then, so the balancers begin anew with it when they are converged next.
     """
     address = lab.topology.outside.ipv4
     done = subprocess.run(
@@ -99,8 +101,17 @@ def fetch_roots(lab: Lab) -> Path:
     roots = acme_roots(lab)
     known = roots.read_text() if roots.exists() else ""
     if done.stdout not in known:
+        _forget_accounts(lab)
         roots.write_text(known + done.stdout)
     return roots
+
+
+def _forget_accounts(lab: Lab) -> None:
+    """Remove what certbot keeps of the authority: its account, and certificates that only this account can renew. What
+    the balancers serve stays until it is replaced."""
+    for host in lab.topology.group("loadbalancers"):
+        for part in ("accounts", "renewal", "live", "archive"):
+            shutil.rmtree(lab.host_root(host) / "etc/letsencrypt" / part, ignore_errors=True)
 
 
 def draw(folder: Path) -> None:

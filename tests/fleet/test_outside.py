@@ -9,9 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deploy.client import Client
+from deploy.inventory import Fleet
 from lab.errors import LabError
 from lab.inventory import CHAPA_HOST, CHAPA_SECRET_KEY, MAIL_HOST
-from lab.outside import MAIL_PORT, WEBHOOK_URL
+from lab.outside import MAIL_PORT, WEBHOOK_URL, fetch_roots
 from lab.state import Lab
 from tests.fleet.conftest import wait_until
 from tests.fleet.outside import PAYMENTS_PORT, Mailbox, Payments
@@ -107,10 +109,24 @@ def test_webhook_to_a_server_that_nobody_vouches_for_is_not_sent(
     assert "CERTIFICATE_VERIFY_FAILED" in payments.deliveries()[0]["error"]
 
 
-def test_present_root_of_the_acme_authority_is_trusted_by_the_stand_in(site: Site, lab: Lab, authority: str) -> None:
-    """So it will be after a restart of the authority, which draws another."""
-    root = run(site, ASK, authority, "https://acme.test:15000/roots/0", "{}", "")
-    assert root.strip() in site.path("outside", "/var/lib/outside/acme-roots.pem").read_text()
+def test_restarted_acme_authority_is_met_anew_and_trusted_by_all(
+    site: Site, lab: Lab, fleet: Fleet, payments: Payments, authority: str
+) -> None:
+    """It has another root then, and knows no account any more. What `make up` does about it, without its other work."""
+    balancer = fleet.group("loadbalancers")[0].name
+    site.inside("outside", "systemctl", "restart", "pebble.service")
+    payments.pay(begin(site, authority, "fleet-4"))
+    wait_until(payments.deliveries, 15, "the webhook under the root before")
+    assert payments.deliveries()[0]["status"] is not None, payments.deliveries()
+    before = fetch_roots(lab).read_text()
+    assert "changed" in site.inside(balancer, "/usr/local/sbin/certbot-issue")
+    assert fetch_roots(lab).read_text() == before
+    with Client(fleet) as client:
+        client.ask("GET", "/healthz", 200)
+    payments.reset()
+    payments.pay(begin(site, authority, "fleet-4"))
+    wait_until(payments.deliveries, 15, "the webhook under the present root")
+    assert payments.deliveries()[0]["status"] is not None, payments.deliveries()
 
 
 def test_mail_from_a_web_host_is_in_the_mailbox(site: Site, mailbox: Mailbox, authority: str) -> None:
@@ -144,11 +160,11 @@ def test_who_does_not_trust_the_sandboxs_authority_is_not_connected(
 
 
 def test_restart_of_payments_forgets_them_and_serves_again(site: Site, payments: Payments, authority: str) -> None:
-    begin(site, authority, "fleet-4")
+    begin(site, authority, "fleet-5")
     site.inside("outside", "systemctl", "restart", "payments.service")
     wait_until(lambda: answers(payments), 10, "an answer after the restart")
     assert payments.transactions() == []
-    begin(site, authority, "fleet-4")
+    begin(site, authority, "fleet-5")
 
 
 def test_restart_of_mail_keeps_what_came(site: Site, mailbox: Mailbox, authority: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from lab import outside, state
-from lab.inventory import ACME_HOST, CHAPA_HOST, MAIL_HOST
+from lab.errors import LabError
+from lab.inventory import ACME_HOST, CHAPA_HOST, MAIL_HOST, acme_roots
 from lab.state import Lab
 from lab.summary import offers
 
@@ -53,6 +55,45 @@ def test_drawing_that_was_broken_off_is_done_again(lab: Lab) -> None:
     (lab.directory / "outside/server.pem").unlink()
     x509.load_pem_x509_certificate(outside.authority(lab).encode())
     assert outside.names(lab.directory / "outside/server.pem")
+
+
+@pytest.fixture
+def account(lab: Lab) -> Path:
+    """What the balancer keeps of the ACME authority."""
+    folder = lab.host_root(lab.topology.group("loadbalancers")[0]) / "etc/letsencrypt"
+    for part in ("accounts", "renewal", "live", "archive"):
+        (folder / part / "acme.test").mkdir(parents=True)
+    (folder / "cli.ini").touch()
+    return folder
+
+
+def roots_are(monkeypatch: pytest.MonkeyPatch, root: str, code: int = 0) -> None:
+    done = subprocess.CompletedProcess([], code, root, "it does not answer")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+
+
+def test_authority_that_has_forgotten_its_accounts_is_met_anew(
+    lab: Lab, account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots_are(monkeypatch, "new\n")
+    assert outside.fetch_roots(lab).read_text() == "new\n"
+    assert [path.name for path in account.iterdir()] == ["cli.ini"]
+
+
+def test_authority_that_knows_its_accounts_is_left_alone(
+    lab: Lab, account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme_roots(lab).write_text("old\nnew\n")
+    roots_are(monkeypatch, "new\n")
+    assert outside.fetch_roots(lab).read_text() == "old\nnew\n"
+    assert (account / "accounts/acme.test").is_dir()
+
+
+def test_authority_that_does_not_answer_is_told(lab: Lab, account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    roots_are(monkeypatch, "", 7)
+    with pytest.raises(LabError, match="it does not answer"):
+        outside.fetch_roots(lab)
+    assert (account / "accounts/acme.test").is_dir()
 
 
 def test_status_says_where_each_is(lab: Lab) -> None:
