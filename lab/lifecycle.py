@@ -10,7 +10,7 @@ from pathlib import Path
 from lab import cgroups, host, image, inventory, keys, machine, network, outside, python
 from lab.errors import LabError
 from lab.progress import Progress
-from lab.state import ROOT, Lab, clear, every, identify, load, locked, turn
+from lab.state import ROOT, Lab, clear, every, identify, inventory_of, load, locked, turn
 
 TOOLS = Path(machine.python()).parent
 
@@ -82,7 +82,7 @@ def down(name: str) -> bool:
     with locked(identify(name, ROOT), f"down {name}"):
         lab = load(name)
         if lab is None:
-            clear()
+            clear(inventory_of(name))  # of a removal that was killed
             return False
         remove(lab)
     return True

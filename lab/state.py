@@ -55,8 +55,8 @@ class Lab:
 
     @property
     def inventory(self) -> Path:
-        """The generated inventory, in the clone: `ansible-playbook -i` and `--env` take its name."""
-        return Path(self.clone) / "inventories" / self.name
+        """The generated inventory, in the clone."""
+        return inventory_of(self.name, Path(self.clone))
 
     @property
     def key(self) -> Path:
@@ -92,11 +92,10 @@ class Lab:
 
         In one step it is no sandbox any more: half a one would be raised again as if it were whole.
         """
+        clear()  # of one whose removal was killed the name may be the same
         if self.directory.is_dir():
             self.directory.rename(LABS / f"{GOING}{self.id}-{os.getpid()}")
-        clear()
-        if self.inventory.is_dir():
-            shutil.rmtree(self.inventory)
+        clear(self.inventory)
 
 
 def identify(name: str, clone: Path) -> str:
@@ -144,10 +143,16 @@ def every() -> list[Lab]:
     return [lab for folder in sorted(LABS.iterdir()) if not folder.name.startswith(".") and (lab := read(folder))]
 
 
-def clear() -> None:
-    """Remove the files of sandboxes that are none any more, those whose removal was killed included."""
-    for folder in LABS.glob(f"{GOING}*"):
+def clear(*more: Path) -> None:
+    """Remove the files of sandboxes that are none any more, those whose removal was killed included; before them the
+    folders *more*, such as an inventory that is nobody's any more."""
+    for folder in (*more, *LABS.glob(f"{GOING}*")):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def inventory_of(name: str, clone: Path = ROOT) -> Path:
+    """The generated inventory of a checkout's sandbox *name*; `ansible-playbook -i` and `--env` take its name."""
+    return clone / "inventories" / name
 
 
 @contextlib.contextmanager
