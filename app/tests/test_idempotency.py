@@ -107,3 +107,17 @@ def test_a_crash_between_the_booking_and_its_answer_leaves_neither(
     for model in (Booking, IdempotentAnswer, AuditEntry):
         assert not model._default_manager.exists()
     assert book(guest, stay(listing)).status_code == 201
+
+
+def test_a_place_that_is_offered_twice_under_a_key_is_there_once(host: User) -> None:
+    place = {"title": "b", "place": "Harar", "price_per_night": "5.00", "currency": "ETB", "capacity": 1}
+
+    def offer(**changes: Any) -> Any:
+        return client_of(host).post("/api/v1/listings/", place | changes, HTTP_IDEMPOTENCY_KEY="k")
+
+    first, second = offer(), offer()
+    assert (second.status_code, second.content) == (first.status_code, first.content) == (201, first.content)
+    assert Listing.objects.count() == 1
+    assert_refused(offer(capacity=2), 422, "idempotency_mismatch")
+    assert_refused(book(host, stay(Listing.objects.get()), "k"), 422, "idempotency_mismatch")
+    assert Listing.objects.count() == IdempotentAnswer.objects.count() == 1

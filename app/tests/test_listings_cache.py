@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.db import connections, transaction
-from pytest_django import DjangoAssertNumQueries
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from booking.accounts.models import User
 from booking.core.cache import REDIS
@@ -17,7 +18,7 @@ from booking.listings import cache as listings_cache
 from booking.listings import selectors, services, views
 from booking.listings.models import Listing
 from booking.listings.services import listing_create, listing_update
-from tests.helpers import at_once, client_of, make_listing
+from tests.helpers import at_once, client_of, day, make_listing
 from tests.redis import Redis
 
 URL = "/api/v1/listings/"
@@ -46,6 +47,54 @@ def test_a_second_reader_costs_the_database_nothing(
         assert second.headers["Content-Type"] == "application/json"
     with django_assert_num_queries(0):  # the same question in another order of words
         client_of().get(f"{URL}?place=gondar&&unheard=of&search=&guests=2")
+
+
+def page(query: str = "", user: User | None = None) -> str:
+    """The page of places, for a person."""
+    browser = Client(HTTP_HOST="booking.example", HTTP_X_FORWARDED_PROTO="https", HTTP_ACCEPT="text/html")
+    if user:
+        browser.force_login(user)
+    return browser.get(f"/?{query}").content.decode()
+
+
+@pytest.mark.usefixtures("redis")
+def test_the_cards_of_a_page_are_drawn_once_for_all_and_anew_after_a_change(
+    guest: User, listing: Listing, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    assert "80.50" in page()
+    with django_assert_num_queries(0):
+        assert "80.50" in page("search=&unheard=of")
+    mine = page(user=guest)
+    assert guest.name in mine or "Sign out" in mine
+    assert guest.name not in page()
+    listing_update(listing=listing, price_per_night=Decimal("99.00"))
+    assert "99.00" in page()
+    assert "99.00" not in page(f"before={listing.pk}")
+    assert "99.00" not in page("guests=50")
+
+
+@pytest.mark.usefixtures("redis")
+def test_cards_for_dates_are_drawn_each_time(
+    listing: Listing, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(2):
+        with django_assert_num_queries(1):
+            page(f"check_in={day(1)}&check_out={day(3)}")
+
+
+@pytest.mark.usefixtures("redis")
+def test_a_release_does_not_answer_what_its_neighbour_wrote_and_forgets_with_it(
+    listing: Listing, settings: Settings
+) -> None:
+    def shown(release: str) -> str:
+        settings.RELEASE_ID = release
+        return price(listing)
+
+    assert shown("old") == "80.50"
+    Listing.objects.update(price_per_night=Decimal("99.00"))  # past the services: what is kept stays
+    assert [shown("old"), shown("new")] == ["80.50", "99.00"]
+    listing_update(listing=listing, price_per_night=Decimal("70.00"))
+    assert [shown("old"), shown("new")] == ["70.00", "70.00"]
 
 
 @pytest.mark.usefixtures("redis")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db import transaction
+from drf_spectacular.utils import OpenApiParameter
 
 from booking.accounts.models import User
 from booking.bookings.models import IdempotentAnswer
@@ -14,6 +15,12 @@ from booking.core.errors import ApplicationError
 from booking.core.retries import retried
 
 KEY_MAXIMUM = 255
+KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": KEY_MAXIMUM, "pattern": "^[ -~]+$"},
+    OpenApiParameter.HEADER,
+    description="The same key with the same body is done once and answered the same, for seven days.",
+)
 
 
 def checked(key: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from booking.accounts.models import User
 from booking.accounts.selectors import signed_in
-from booking.bookings.idempotency import KEY_MAXIMUM, once
+from booking.bookings.idempotency import KEY, once
 from booking.bookings.models import Booking
 from booking.bookings.selectors import booking_list, hosting_list
 from booking.bookings.services import booking_cancel, booking_create
@@ -25,12 +25,6 @@ from booking.payments.views import PAID, PaymentOut
 BIGGEST_ID = 2**63 - 1
 BIGGEST_SMALL = 2**15 - 1
 
-KEY = OpenApiParameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": KEY_MAXIMUM, "pattern": "^[ -~]+$"},
-    OpenApiParameter.HEADER,
-    description="The same key with the same body is done once and answered the same, for seven days.",
-)
 STAY = {"check_in": "2030-06-01", "check_out": "2030-06-03", "guests": 2}
 BOOKED = {
     "id": 7, "listing": {"id": 7, "title": "Flat by the lake", "place": "Bahir Dar"}, **STAY,

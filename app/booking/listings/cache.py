@@ -6,12 +6,15 @@ has lost does not bring back what was stored under it.
 
 A change is acknowledged after its version is in Redis, and from then on no reader sees an older state. Only
 where Redis fails the writer in between may others be given the state before: for at most SECONDS.
+
+Two releases that serve at once share the version and nothing else: each writes its answers in its own shape.
 """
 
 from collections.abc import Callable
 from hashlib import sha256
 from uuid import uuid4
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
 
@@ -34,7 +37,7 @@ def kept(what: str, read: Callable[[], bytes]) -> bytes:
         version = cache.get(VERSION)  # another has just set it, or Redis is away
     if version is None:
         return read()
-    key = f"{VERSION}:{version}:{sha256(what.encode()).hexdigest()}"
+    key = f"{VERSION}:{version}:{sha256(f'{settings.RELEASE_ID} {what}'.encode()).hexdigest()}"
     body: bytes | None = cache.get(key)
     if body is None:
         body = read()

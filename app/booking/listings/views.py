@@ -24,6 +24,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from booking.accounts.models import User
 from booking.accounts.permissions import IsHostOrReadOnly, IsOwnerOrReadOnly
 from booking.accounts.selectors import signed_in
+from booking.bookings.idempotency import KEY, once
 from booking.bookings.selectors import nights_taken
 from booking.core.errors import errors
 from booking.core.pagination import NewestFirst, link
@@ -153,13 +154,25 @@ class Listings(ListAPIView[Listing]):
         alone = reader or "check_in" in asked or "check_out" in asked
         return answer(read() if alone else kept(address, read))
 
-    @extend_schema(responses={201: ListingBody, **errors(400, 401, 403)}, operation_id="listing_create")
+    @extend_schema(
+        parameters=[KEY],
+        responses={201: ListingBody, **errors(400, 401, 403, 422)},
+        operation_id="listing_create",
+    )
     def post(self, request: Request) -> HttpResponse:
         """Offer a place."""
         body = self.get_serializer(data=request.data)
         body.is_valid(raise_exception=True)
-        listing = listing_create(host=signed_in(request), **body.validated_data)
-        return answer(as_json(listing_shown(Listing.objects.all(), pk=listing.pk)), status=201)
+        host, place = signed_in(request), body.validated_data
+
+        def act() -> dict[str, Any]:
+            listing = listing_create(host=host, **place)
+            return dict(json.loads(as_json(listing_shown(Listing.objects.all(), pk=listing.pk))))
+
+        key = request.headers.get("Idempotency-Key")
+        return answer(
+            as_json(act() if key is None else once(user=host, key=key, asked=place, act=act)), status=201
+        )
 
 
 class Visible(GenericAPIView[Listing]):

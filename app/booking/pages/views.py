@@ -9,10 +9,13 @@ from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.http import urlencode
+from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from booking.accounts.models import User
@@ -22,6 +25,7 @@ from booking.bookings.models import HOLDING, Booking, Status
 from booking.bookings.selectors import booking_list, nights_taken
 from booking.bookings.services import booking_cancel, booking_create
 from booking.core.errors import ApplicationError
+from booking.listings.cache import kept
 from booking.listings.models import Listing
 from booking.listings.selectors import ListingFilter, listing_list
 from booking.pages import calendar
@@ -54,15 +58,31 @@ def places(request: HttpRequest) -> HttpResponse:
             found = wanted.qs
         for field, texts in wanted.errors.items():
             form.add_error(field if field in form.fields else None, texts)
+    asked = {key: request.GET[key] for key in form.fields if request.GET.get(key)}
     before = request.GET.get("before", "")
     if before.isdecimal() and len(before) < 19:
         found = found.filter(pk__lt=int(before))
-    page = [] if form.errors else list(found.order_by("-pk")[: PLACES_A_PAGE + 1])
-    asked = {key: str(value) for key, value in request.GET.items() if value and key != "before"}
+    else:
+        before = ""
+
+    def drawn() -> bytes:
+        return cards(found, asked=asked)
+
+    # What is free changes with every booking.
+    dated = "check_in" in asked or "check_out" in asked
+    what = f"cards {urlencode(asked)} before {before}"
+    shown = b"" if form.errors else drawn() if dated else kept(what, drawn)
+    context = {"form": form, "cards": mark_safe(shown.decode())}
+    return render(request, "pages/places.html", context, status=400 if form.errors else 200)
+
+
+def cards(found: QuerySet[Listing], *, asked: dict[str, str]) -> bytes:
+    """The part of the page that shows a page of `found`; the same for whoever asks."""
+    page = list(found.order_by("-pk")[: PLACES_A_PAGE + 1])
     more = urlencode(asked | {"before": str(page[PLACES_A_PAGE - 1].pk)}) if len(page) > PLACES_A_PAGE else ""
     dates = {key: value for key, value in asked.items() if key in ("check_in", "check_out", "guests")}
-    context = {"form": form, "places": page[:PLACES_A_PAGE], "more": more, "dates": urlencode(dates)}
-    return render(request, "pages/places.html", context, status=400 if form.errors else 200)
+    context = {"places": page[:PLACES_A_PAGE], "more": more, "dates": urlencode(dates)}
+    return render_to_string("pages/_cards.html", context).encode()
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
