@@ -94,10 +94,11 @@ def everything(*, soak: bool) -> list[Part]:
     """The whole run. The fleet part raises its own sandbox, which later parts use."""
     env = ("--env", LAB)
     counts = ("--soak",) if soak else ()
+    of_service = ("env", "BOOKING_SOAK=1") if soak else ()
     return [
         Part("programs that the tests need", 1, [tool("python", "-m", "tests.programs")]),
         Part("application with unit and contracts", 7, [
-            (str(ROOT / "app/run-tests"),), pytest("tests/unit", "tests/contracts"), *lint(),
+            (*of_service, str(ROOT / "app/run-tests")), pytest("tests/unit", "tests/contracts"), *lint(),
         ], together=True),
         Part("image and fleet, converged twice", 10, [
             tool("python", "-m", "lab", "--lab", LAB, "down"),
@@ -109,6 +110,7 @@ def everything(*, soak: bool) -> list[Part]:
         Part("service: payments, mail, a browser", 6, [
             pytest("tests/fleet/test_service.py", "tests/fleet/test_browser.py", *env, *counts),
         ]),
+        Part("service: its image", 5, [pytest("tests/image")]),
         *release(env, counts),
         Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
         Part("sandbox", 6, [

@@ -63,6 +63,9 @@ def logging_config(*, release: str, debug: bool = False) -> dict[str, Any]:
             "django.request": {"level": "ERROR", "filters": ["failures"]},
             "django.security.DisallowedHost": {"level": "CRITICAL"},
             "django.db.backends": {"level": "INFO"},
+            # What a worker does is told once, by the one who does it.
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
             "gunicorn.error": {"level": "INFO", "handlers": ["json"], "propagate": False},
             "gunicorn.access": {"level": "INFO", "handlers": [], "propagate": False},
         },

@@ -61,7 +61,8 @@ class Load:
     slow (half of these by the client, half by the service, which takes *slow_seconds*).
 
     The pace does not wait for answers, as clients do not wait for one another. A request that a deploy loses
-    is therefore counted, not hidden by a slower loop.
+    is therefore counted, not hidden by a slower loop. What is booked is to be paid, so that no mails are sent of it: the
+    workers share the sandbox's processors with what is measured.
     """
 
     fleet: Fleet
@@ -76,7 +77,7 @@ class Load:
             host = client.login(f"load-host-{self._mark}@example.org", uuid.uuid4().hex)
             self._listing = client.ask("POST", "/api/v1/listings/", 201, token=host, json={
                 "title": f"Load {self._mark}", "description": "Booked day by day.", "place": "Nowhere",
-                "price_per_night": "10.00", "currency": "EUR", "capacity": 2,
+                "price_per_night": "10.00", "currency": "ETB", "capacity": 2,
             })["id"]
             self._login(client)
             self._domain, self._address = client.domain, client.address

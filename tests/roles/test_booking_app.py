@@ -72,6 +72,16 @@ def test_release_that_serves_gives_way_to_nobody(host):
     assert host.check_output(f"cat /proc/{main}/autogroup").endswith(" nice 0")
 
 
+def test_worker_gives_way_for_as_long_as_it_runs(host, fleet):
+    if host.name not in [each.name for each in fleet.group("workers")]:
+        assert not host.run("systemctl list-units --plain --no-legend 'booking-worker@*'").stdout
+        return
+    main = host.check_output("systemctl show --value --property=MainPID 'booking-worker@*'").split()
+    assert main
+    for process in main:
+        assert host.check_output(f"ps -L -o ni= --ppid {process} -p {process} | sort -u").split() == ["5"]
+
+
 def test_every_process_that_the_inventory_lists_runs_with_the_activation_that_serves(host, fleet, value):
     activation = json.loads(host.check_output(f"{HELPER} status"))["activation"]
     mine = {group for group in ("web", "workers") if host.name in [each.name for each in fleet.group(group)]}
