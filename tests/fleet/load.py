@@ -61,7 +61,7 @@ class Load:
     slow (half of these by the client, half by the service, which takes *slow_seconds*).
 
     The pace does not wait for answers, as clients do not wait for one another. A request that a deploy loses
-    is therefore counted, not hidden by a slower loop. What is booked is to be paid, so that no mails are sent of it: the
+    is therefore counted, not hidden by a slower loop. What is booked is to be paid, so that no mail is sent of it: the
     workers share the sandbox's processors with what is measured.
     """
 
