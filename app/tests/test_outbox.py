@@ -39,7 +39,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What was published, on a broker that takes everything and keeps nothing waiting."""
     keys: list[int] = []
     monkeypatch.setattr(broker, "publish", keys.extend)
-    monkeypatch.setattr(broker, "waiting", lambda: 0)
+    monkeypatch.setattr(broker, "waiting", lambda: (0, 0))
     monkeypatch.setattr(broker, "empty_dead", lambda: 0)
     return keys
 
@@ -286,8 +286,23 @@ def test_the_sweep_adds_nothing_to_a_queue_that_workers_have_not_emptied(
     published: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message()
-    monkeypatch.setattr(broker, "waiting", lambda: 1)
+    monkeypatch.setattr(broker, "waiting", lambda: (1, 0))
     assert sweep() == 0
+    assert published == []
+
+
+@pytest.mark.parametrize(
+    ("letters", "dead", "emptied"), [(1, False, 1), (1, True, 0), (0, False, 0)], ids=str
+)
+def test_dead_letters_of_which_none_is_dead_any_more_are_thrown_away(
+    published: list[int], monkeypatch: pytest.MonkeyPatch, letters: int, dead: bool, emptied: int
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(broker, "waiting", lambda: (1, letters))
+    monkeypatch.setattr(broker, "empty_dead", lambda: calls.append(1))
+    message(dead_at=timezone.now() if dead else None)
+    sweep()
+    assert len(calls) == emptied
     assert published == []
 
 
@@ -308,6 +323,7 @@ def test_dead_messages_are_put_back_all_or_by_key(
     back: int,
 ) -> None:
     emptied: list[int] = []
+    monkeypatch.setattr(broker, "waiting", lambda: (0, 2))
     monkeypatch.setattr(broker, "empty_dead", lambda: emptied.append(1))
     for key in ("one", "two"):
         message(key, dead_at=timezone.now(), attempts=ATTEMPTS, error="why", due_at=timezone.now())
@@ -356,10 +372,10 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.mark.usefixtures("memory")
 def test_what_is_published_waits_in_the_queue_and_the_sweep_sees_it() -> None:
     posted = message()
-    assert (broker.waiting(), sweep()) == (0, 1)
-    assert (broker.waiting(), sweep()) == (1, 0)
+    assert (broker.waiting(), sweep()) == ((0, 0), 1)
+    assert (broker.waiting(), sweep()) == ((1, 0), 0)
     broker.publish([posted.pk])
-    assert broker.waiting() == 2
+    assert broker.waiting() == (2, 0)
 
 
 def test_the_dead_letter_queue_is_emptied(memory: Any) -> None:
@@ -369,6 +385,7 @@ def test_the_dead_letter_queue_is_emptied(memory: Any) -> None:
         dead = DEAD.bind(connection.default_channel)
         dead.declare()
         memory.amqp.Producer(connection.default_channel).publish({}, routing_key=DEAD.name)
+    assert broker.waiting() == (0, 1)
     assert broker.empty_dead() == 1
     assert broker.empty_dead() == 0
 

@@ -41,12 +41,13 @@ def channel() -> Iterator[Any]:
         yield connection.default_channel
 
 
-def waiting() -> int:
-    """How many messages wait in the queue for a worker. Raises Unavailable."""
-    from config.celery import QUEUE
+def waiting() -> tuple[int, int]:
+    """How many messages wait for a worker, and how many are dead letters. Raises Unavailable."""
+    from config.celery import DEAD, QUEUE
 
     with channel() as open_channel:
-        return int(QUEUE.bind(open_channel).queue_declare().message_count)
+        work, dead = (queue.bind(open_channel).queue_declare().message_count for queue in (QUEUE, DEAD))
+        return int(work), int(dead)
 
 
 def empty_dead() -> int:

@@ -111,9 +111,13 @@ def _borrow(message: int) -> Message | None:
 def sweep() -> int:
     """How many messages were published that are due and have no worker. Raises Unavailable.
 
-    While the queue is not empty workers are behind, or none are there, and what is due is in it already.
+    While the queue is not empty workers are behind, or none are there, and what is due is in it already. Dead
+    letters of which none is dead any more are thrown away: one may come after its message was put back.
     """
-    if broker.waiting():
+    work, dead = broker.waiting()
+    if dead and not Message.objects.exclude(dead_at=None).exists():
+        broker.empty_dead()
+    if work:
         return 0
     due = Message.objects.filter(WAITING, due_at__lte=Now()).order_by("due_at")
     keys = list(due.values_list("pk", flat=True)[:BATCH])
@@ -124,14 +128,12 @@ def sweep() -> int:
 def replay_dead(*, key: str = "") -> int:
     """How many dead messages (all, or the one of `key`) wait again, with all their attempts before them.
 
-    Once none is dead the dead-letter queue is emptied; what is due is published. Raises Unavailable after the
-    messages were put back.
+    Once none is dead the dead-letter queue is emptied; what is due is published. Raises Unavailable after
+    the messages were put back.
     """
     dead = Message.objects.exclude(dead_at=None)
     chosen = dead.filter(key=key) if key else dead
     count = chosen.update(dead_at=None, attempts=0, due_at=Now(), error="")
-    if not dead.exists():
-        broker.empty_dead()
     sweep()
     return count
 
