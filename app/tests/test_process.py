@@ -11,8 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.error import HTTPError
 
 import psycopg
 import pytest
@@ -179,3 +182,32 @@ def test_a_build_that_is_told_to_serve_ends_with_its_reason(serve: Callable[...,
     server = serve(BOOKING_BUILD="1")
     assert server.process.wait(timeout=START_SECONDS) != 0
     assert "BOOKING_BUILD is set" in server.log.read_text()
+
+
+@pytest.mark.parametrize(("status", "well"), [(200, True), (400, False), (301, False)], ids=str)
+def test_a_container_is_asked_under_the_name_of_the_service(
+    monkeypatch: pytest.MonkeyPatch, status: int, well: bool
+) -> None:
+    from config import healthcheck
+
+    heard: list[tuple[str, str | None, str | None]] = []
+
+    class Service(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append((self.path, self.headers["Host"], self.headers["X-Forwarded-Proto"]))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Service) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setenv("PORT", str(server.server_port))
+        monkeypatch.setenv("BOOKING_ALLOWED_HOSTS", " .booking.example, other.example")
+        if well:
+            healthcheck.main()
+        else:
+            with pytest.raises(HTTPError):
+                healthcheck.main()
+    assert heard == [("/healthz", "booking.example", "https")]
