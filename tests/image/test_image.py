@@ -32,15 +32,16 @@ def daemon():
     """A client of a Docker of its own."""
     with tempfile.TemporaryDirectory(prefix="nexus-docker-", dir="/var/tmp") as folder:
         path = Path(folder)
+        log = path / "log"
         address = f"unix://{path}/docker.sock"
-        with (path / "log").open("w") as log:
+        with log.open("w") as written:
             server = subprocess.Popen(
                 ["dockerd", f"--data-root={path}/data", f"--exec-root={path}/exec", f"--pidfile={path}/pid",
                  f"--host={address}", "--bridge=none", "--iptables=false", "--ip6tables=false"],
-                stdout=log, stderr=subprocess.STDOUT,
+                stdout=written, stderr=subprocess.STDOUT,
             )
         try:
-            client = wait(lambda: docker.DockerClient(address, timeout=300), "Docker's daemon", (path / "log").read_text)
+            client = wait(lambda: docker.DockerClient(address, timeout=300), "Docker's daemon", log.read_text)
             yield client
             client.close()
         finally:
