@@ -54,7 +54,11 @@ def test_input_and_exit_status_pass_through(command: list[str], tmp_path: Path) 
 def test_what_is_told_to_end_ends_the_command_as_well(command: list[str], tmp_path: Path, number: int) -> None:
     """systemd would go on with it, beyond the time for which a job's lock holds."""
     (tmp_path / "lasting").touch()
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        # a shell cannot trap what its parent ignored, and nohup ignores SIGHUP
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
     until = time.monotonic() + 10
     while not (tmp_path / "called").exists() or not called(tmp_path):
         assert time.monotonic() < until
