@@ -107,11 +107,11 @@ def everything(*, soak: bool) -> list[Part]:
             pytest("tests/roles", *env),
         ]),
         Part("edge", 3.5, [pytest("tests/fleet/test_edge.py", "tests/fleet/test_outside.py", *env, *counts)]),
+        *release(env, counts),
         Part("service: payments, mail, a browser", 6, [
             pytest("tests/fleet/test_service.py", "tests/fleet/test_browser.py", *env, *counts),
         ]),
         Part("service: its image", 5, [pytest("tests/image")]),
-        *release(env, counts),
         Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
         Part("sandbox", 6, [
             pytest("tests/fleet/test_sandbox.py", *env, *counts),
