@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from django.conf import settings
@@ -112,6 +114,34 @@ def test_a_worker_waits_for_its_broker_logs_as_the_service_does_and_ends_when_to
     worker.send_signal(signal.SIGTERM)
     _, rest = worker.communicate(timeout=30)
     assert worker.returncode == 0, rest
+
+
+@pytest.mark.parametrize("woken", [True, False], ids=["it is woken", "control"])
+def test_a_signal_ends_the_wait_of_a_worker_that_has_nothing_to_do(
+    monkeypatch: pytest.MonkeyPatch, woken: bool
+) -> None:
+    from kombu.asynchronous import Hub
+
+    from booking.outbox import worker
+
+    hub, (quiet, other), before = Hub(), socket.socketpair(), signal.set_wakeup_fd(-1)
+    hub.add_reader(quiet, quiet.recv, 1)
+    hub.timer.call_after(2, lambda: None)
+    monkeypatch.setattr(worker, "get_event_loop", lambda: hub)
+    handler = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        if woken:
+            worker.wake_at_signals()
+        began = time.monotonic()
+        Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        next(hub.create_loop())
+        assert (time.monotonic() - began < 1.5) == woken
+    finally:
+        signal.set_wakeup_fd(before)
+        signal.signal(signal.SIGUSR1, handler)
+        hub.close()
+        for end in (quiet, other):
+            end.close()
 
 
 def test_no_part_of_the_service_that_serves_imports_what_only_workers_and_payments_need() -> None:
