@@ -128,9 +128,9 @@ def release(env: Sequence[str], counts: Sequence[str]) -> list[Part]:
     return [
         Part("release: deploys, rollbacks, Ctrl-C", 6, of("release", "booking")),
         Part("release: broken ones", 7, of("engine_broken")),
-        Part("release: lock and way back", 9, of("engine_lock", "engine_back")),
+        Part("release: lock and way back", 10, of("engine_lock", "engine_back")),
         Part("release: broken off at every step", 11, of("engine_kills")),
-        Part("release: migrations and controls", 6, of("engine_migrations", "engine_controls")),
+        Part("release: migrations and controls", 7, of("engine_migrations", "engine_controls")),
         Part("release: balancers, canary, outage", 6, of("engine_balancer", "engine_canary")),
     ]
 
