@@ -87,7 +87,9 @@ class Guest:
         return self.ask("GET", f"{booking['id']}/", 200)["status"]
 
     def pay(self, booking, status=200):
-        return self.ask("POST", f"{booking['id']}/pay/", status)
+        """Whoever found the provider away, even in the test before, asks it again only after a pause."""
+        what = f"the answer {status} of one who was asked to let somebody pay"
+        return wait_until(lambda: self.ask("POST", f"{booking['id']}/pay/", status), 40, what)
 
 
 @pytest.fixture
@@ -109,7 +111,11 @@ def subjects(mailbox, address):
     return [mail.subject for mail in mailbox.by_recipient(address)]
 
 
-def mails(mailbox, address, count, seconds=20):
+# A web process that found the broker away, even in the test before, leaves what it would publish to the next sweep.
+SWEPT_SECONDS = 90
+
+
+def mails(mailbox, address, count, seconds=SWEPT_SECONDS):
     """The mails for an address once there are so many, each counted once by its Message-ID."""
 
     def enough():
@@ -228,7 +234,7 @@ def test_mail_is_not_lost_and_not_doubled_when_the_answer_to_it_is(guest, paymen
     payments.pay(guest.pay(booking)["checkout_url"])
     wait_until(lambda: guest.state(booking) == "confirmed", 20, "the confirmation")
     failed = f"SELECT count(*) FROM outbox_message WHERE key LIKE '%.{int(booking['id'])}.%' AND error <> ''"
-    wait_until(lambda: site.sql(failed) == "2", 20, "two mails whose answers are lost")
+    wait_until(lambda: site.sql(failed) == "2", SWEPT_SECONDS, "two mails whose answers are lost")
     assert len(mailbox.by_recipient(guest.email)) == 1
     site.sql("UPDATE outbox_message SET due_at = now() WHERE done_at IS NULL AND dead_at IS NULL")
     manage("sweep_outbox")
@@ -249,11 +255,11 @@ def test_mail_for_an_address_that_is_refused_ends_in_the_dead_letter_queue_and_c
         return dict(line.split() for line in listed.splitlines()[0:] if line.startswith("booking.dead")).get(
             "booking.dead", "0") != "0"
 
-    wait_until(dead, 60, "the dead letter")
+    wait_until(dead, SWEPT_SECONDS, "the dead letter")
     assert subjects(mailbox, guest.email) == []
     mailbox.accept()
     manage("replay_dead")
-    assert len(mails(mailbox, guest.email, 1, 60)) == 1
+    assert len(mails(mailbox, guest.email, 1)) == 1
     # The host's mail may have died while the guest's was put back; and the broker counts every five seconds.
     wait_until(lambda: manage("replay_dead") and not dead(), 60, "an empty dead-letter queue")
 
@@ -264,7 +270,7 @@ def test_worker_that_is_killed_at_its_work_has_its_mail_sent_by_another(client, 
     booking = guest.book()
     of_it = f"FROM outbox_message WHERE key LIKE '%.{int(booking['id'])}.%'"
     begun = f"SELECT count(*) {of_it} AND attempts = 1 AND done_at IS NULL"
-    wait_until(lambda: int(site.sql(begun)) == 2, 20, "the guest's mail and the host's under way")
+    wait_until(lambda: int(site.sql(begun)) == 2, SWEPT_SECONDS, "the guest's mail and the host's under way")
     for host in fleet.group("workers"):
         assert on(host.name, "systemctl kill --signal=KILL 'booking-worker@*'").returncode == 0
     mailbox.accept()
@@ -273,7 +279,7 @@ def test_worker_that_is_killed_at_its_work_has_its_mail_sent_by_another(client, 
 
     def done():
         manage("sweep_outbox")
-        return site.sql(f"SELECT count(*) {of_it} AND attempts = 2 AND done_at IS NOT NULL") == "2"
+        return site.sql(f"SELECT count(*) {of_it} AND attempts > 1 AND done_at IS NOT NULL") == "2"
 
     wait_until(done, 60, "the second attempt by workers that systemd has started again")
     assert len(mails(mailbox, guest.email, 1)) == 1
