@@ -30,9 +30,16 @@ def checked(key: str) -> str:
     raise invalid(**{"Idempotency-Key": f"1 to {KEY_MAXIMUM} printable ASCII characters."})
 
 
+def once(
+    *, user: User, key: str | None, asked: Mapping[str, Any], act: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What `act` answers; with a `key`, what it answered when `user` sent that before."""
+    return dict(act()) if key is None else _once(user=user, key=key, asked=asked, act=act)
+
+
 @retried
 @transaction.atomic
-def once(
+def _once(
     *, user: User, key: str, asked: Mapping[str, Any], act: Callable[[], Mapping[str, Any]]
 ) -> dict[str, Any]:
     """What `act` answers, or what it answered when `user` sent this `key` before.

@@ -132,8 +132,7 @@ class Bookings(ListAPIView[Booking]):
             return dict(BookingOut(booking_create(guest=guest, **stay)).data)
 
         key = request.headers.get("Idempotency-Key")
-        answer = act() if key is None else once(user=guest, key=key, asked=stay, act=act)
-        return Response(answer, status=201)
+        return Response(once(user=guest, key=key, asked=stay, act=act), status=201)
 
 
 class Hosting(ListAPIView[Booking]):

@@ -170,9 +170,7 @@ class Listings(ListAPIView[Listing]):
             return dict(json.loads(as_json(listing_shown(Listing.objects.all(), pk=listing.pk))))
 
         key = request.headers.get("Idempotency-Key")
-        return answer(
-            as_json(act() if key is None else once(user=host, key=key, asked=place, act=act)), status=201
-        )
+        return answer(as_json(once(user=host, key=key, asked=place, act=act)), status=201)
 
 
 class Visible(GenericAPIView[Listing]):
