@@ -28,7 +28,7 @@ class Client:
         self.address = address or balancer.address
         self.release = ""
         authority = settings.read(fleet).ca_file
-        port = fleet.value(balancer.name, "haproxy_https_port")
+        port = fleet.value(balancer.name, "loadbalancer_https_port")
         literal = f"[{self.address}]" if ":" in self.address else self.address
         self._http = httpx.Client(
             base_url=f"https://{literal}:{port}", headers={"Host": self.domain}, timeout=TIMEOUT_SECONDS,

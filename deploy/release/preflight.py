@@ -107,7 +107,7 @@ def check(
     answer any more is a problem, never an exception; those that never did are the session's `missing`.
     """
     held = {state.name: state for state in states}
-    port = int(fleet.value(fleet.need("loadbalancers")[0].name, "haproxy_https_port"))
+    port = int(fleet.value(fleet.need("loadbalancers")[0].name, "loadbalancer_https_port"))
     names = {host.address: host.name for host in fleet.group("loadbalancers")}
 
     def ask(remote: Remote) -> HostFacts:

@@ -67,7 +67,7 @@ class Run:
         self.web = {host.name for host in fleet.need("web")}
         self.without = list(without)
         edge = fleet.need("loadbalancers")
-        port = int(fleet.value(edge[0].name, "haproxy_https_port"))
+        port = int(fleet.value(edge[0].name, "loadbalancer_https_port"))
         self.balancers = Balancers([host.address for host in edge], wanted, port)
         self.edge = Edge([settings.target(host) for host in edge], wanted)
         self.standing: dict[str, Standing] = {}

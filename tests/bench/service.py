@@ -111,7 +111,7 @@ def asked(site: Site, requests: list[list[Any]], *, rate: float = 0, clients: in
         address, authority = web.address, ""
         headers |= {"Host": domain, "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
     else:
-        base = f"https://{domain}:{site.fleet.value(balancer.name, 'haproxy_https_port')}"
+        base = f"https://{domain}:{site.fleet.value(balancer.name, 'loadbalancer_https_port')}"
         address, authority = balancer.address, str(site.fleet.value(balancer.name, "release_ca_file"))
     plan = {"base": base, "address": address, "authority": authority, "headers": headers, "seconds": SECONDS,
             "rate": rate, "clients": clients, "requests": requests}

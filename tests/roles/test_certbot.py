@@ -11,7 +11,7 @@ def test_certificate_is_for_every_name(host, value):
 
 
 def test_balancer_serves_the_certificate_that_was_issued(host, value):
-    port, name = value("haproxy_https_port"), value("loadbalancer_domain")
+    port, name = value("loadbalancer_https_port"), value("loadbalancer_domain")
     served = host.check_output(
         f"openssl s_client -connect 127.0.0.1:{port} -servername {name} </dev/null 2>/dev/null "
         "| openssl x509 -noout -serial"

@@ -15,20 +15,16 @@ from typing import Any
 
 from deploy.specs import ROOT
 
-FILES = ROOT / "roles/haproxy/files"
-CONFIG = """global
-    maxconn 4000
-
-backend other
-    server db1 192.0.2.9:5432
-
-backend web
-    balance leastconn
-    default-server check inter 500ms
-    server web1 192.0.2.1:8080
-    server web2 2001:db8::2:8080
-    server web3 192.0.2.3:8081
-"""
+FILES = ROOT / "roles/loadbalancer/files"
+SERVERS = {
+    "web1": {"address": "192.0.2.1", "port": 8080},
+    "web2": {"address": "2001:db8::2", "port": 8080},
+    "web3": {"address": "192.0.2.3", "port": 8081},
+}
+CONFIG = {
+    "engine": "haproxy", "domain": "www.example.org", "names": ["www.example.org"], "https_port": 443,
+    "check_interval_ms": 500, "servers": SERVERS,
+}
 DRAIN, MAINT = 8, 1
 OLD_PID = 1233
 
@@ -111,17 +107,24 @@ class Host:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for folder in ("etc/haproxy", "run/haproxy", "var/lib/booking-balancer"):
+        for folder in ("etc/loadbalancer/certs", "run/haproxy", "var/lib/booking-balancer"):
             (root / folder).mkdir(parents=True)
-        (root / "etc/haproxy/haproxy.cfg").write_text(CONFIG)
+        self.configure()
         self.state = root / "var/lib/booking-balancer/server-state"
         self.map = root / "var/lib/booking-balancer/maintenance.map"
         self.state.write_text("1\n")
         self.map.write_text("")
         self.modules = {
-            name: importlib.import_module(f"booking_balancer.{name}") for name in ("cli", "state", "runtime", "traffic")
+            name: importlib.import_module(f"booking_balancer.{name}")
+            for name in ("cli", "state", "haproxy", "nginx", "units", "traffic", "edge", "certificate", "takeover", "watch")
         }
         self.layout = self.modules["state"].Layout(root)
+        self.wanted = self.layout.wanted
+        self.wanted.write_text("{}")
+
+    def configure(self, **changed: object) -> None:
+        """As site.yml tells the helpers of this balancer."""
+        (self.root / "etc/loadbalancer/helper.json").write_text(json.dumps(CONFIG | changed))
 
     def call(self, *argv: str) -> tuple[int, dict[str, Any]]:
         out, sys.stdout = sys.stdout, io.StringIO()

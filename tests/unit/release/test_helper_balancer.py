@@ -14,8 +14,8 @@ from .haproxy import CONFIG, DRAIN, FILES, MAINT, FakeHaproxy, Host, running
 def host(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.syspath_prepend(str(FILES))
     found = Host(short_path)
-    monkeypatch.setattr(found.modules["runtime"], "unit_state", lambda: "active")
-    monkeypatch.setattr(found.modules["runtime"], "SETTLE_SECONDS", 0.3)
+    monkeypatch.setattr(found.modules["units"], "state", lambda _: "active")
+    monkeypatch.setattr(found.modules["haproxy"], "SETTLE_SECONDS", 0.3)
     return found
 
 
@@ -27,6 +27,7 @@ def haproxy(host: Host) -> Iterator[FakeHaproxy]:
 
 def test_a_fresh_balancer_drains_nobody(host: Host, haproxy: FakeHaproxy) -> None:
     assert host.call("status") == (0, {
+        "engine": "haproxy",
         "drained": [], "maintenance": {"on": False, "retry_after": 0, "since": None},
         "servers": {"web1": "UP", "web2": "UP", "web3": "UP"},
     })  # fmt: skip
@@ -78,7 +79,7 @@ def test_a_worker_that_ends_meanwhile_is_nobody_to_be_asked(host: Host, haproxy:
 
 def test_without_the_file_the_same_drain_is_lost(host: Host, haproxy: FakeHaproxy) -> None:
     """The control: what only the running process knows is gone with it."""
-    host.modules["runtime"].ask(host.layout, "set server web/web2 state drain")
+    host.modules["haproxy"].ask(host.layout, "set server web/web2 state drain")
     assert haproxy.admin["web2"] == DRAIN
     haproxy.start()
     assert haproxy.admin["web2"] == 0
@@ -132,7 +133,7 @@ def test_an_unknown_command_line_is_refused_as_json(host: Host, haproxy: FakeHap
 
 
 def test_a_balancer_that_does_not_run_takes_it_at_its_start(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host.modules["runtime"], "unit_state", lambda: "inactive")
+    monkeypatch.setattr(host.modules["haproxy"], "unit_state", lambda: "inactive")
     code, answer = host.call("drain", "web2")
     assert (code, answer["drained"], answer["servers"]) == (0, ["web2"], {})
     assert FakeHaproxy(host.root).admin["web2"] == DRAIN
@@ -162,7 +163,7 @@ def reload(host: Host, haproxy: FakeHaproxy, monkeypatch: pytest.MonkeyPatch) ->
             haproxy.admin, haproxy.map = unaware
         return now
 
-    monkeypatch.setattr(host.modules["runtime"], "unit_state", state)
+    monkeypatch.setattr(host.modules["haproxy"], "unit_state", state)
     return state
 
 
@@ -180,8 +181,8 @@ def test_who_does_not_wait_for_a_reload_loses_the_drain(
 ) -> None:
     """The control of the test above."""
     state = reload(host, haproxy, monkeypatch)
-    monkeypatch.setattr(host.modules["runtime"], "CHANGING", ())
-    monkeypatch.setattr(host.modules["runtime"], "unit_state", lambda: state() and "active")
+    monkeypatch.setattr(host.modules["haproxy"], "CHANGING", ())
+    monkeypatch.setattr(host.modules["haproxy"], "unit_state", lambda: state() and "active")
     assert host.call("drain", "web2")[0] == 0
     assert haproxy.admin["web2"] == 0
 

@@ -1,4 +1,4 @@
-"""What each server answered, from HAProxy's access log in the journal."""
+"""What each server answered, from the balancer's access log in the journal."""
 
 import json
 import math
@@ -54,9 +54,9 @@ def quantile(values: Sequence[float], share: float) -> float | None:
 
 
 def journal(since: float, until: float | None) -> Iterator[bytes]:
-    """The lines of HAProxy's journal between two times. HelperError: it cannot be read."""
+    """The lines of the access log between two times. HelperError: it cannot be read."""
     end = time.time() if until is None else until
-    command = ["journalctl", "--quiet", "--no-pager", "--output", "cat", "--unit", "haproxy",
+    command = ["journalctl", "--quiet", "--no-pager", "--output", "cat", "--identifier", "loadbalancer",
                "--since", f"@{since:.6f}", "--until", f"@{end:.6f}"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout

@@ -3,22 +3,39 @@
 import contextlib
 import csv
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .state import BACKEND, COLUMN_ADMIN, COLUMN_SERVER, DRAINED, MAP, HelperError, Layout, Wanted
+from . import units
+from .state import Config, HelperError, Layout, Wanted, write_changed
 
 ANSWER_SECONDS = 5
 SETTLE_SECONDS = 10
 POLL_SECONDS = 0.05
-UNIT = "haproxy.service"
-CHANGING = ("activating", "reloading")  # a process that starts now may have read the files before they changed
+BACKEND = "web"
+# The names that the configuration knows them by.
+MAP = "/var/lib/booking-balancer/maintenance.map"
+ACCOUNT_MAP = "/etc/loadbalancer/acme-account.map"
+BUNDLE = "/etc/loadbalancer/certs/site.pem"
+# One line of a server-state file, version 1 (HAProxy management guide, "show servers state"): running (2),
+# drained by the administrator (8), weight 1, health checks on (6). Neither ids nor the address are said: HAProxy
+# finds a server by the names, and its address stays the configuration's.
+ROW = "0 {backend} 0 {server} - 2 8 1 1 0 1 0 3 6 0 0 0 - {port} -\n"
+VERSION = "1\n"
+COLUMN_SERVER, COLUMN_ADMIN, DRAINED = 3, 6, 8
 
 
 class AbsentError(Exception):
     """No HAProxy listens on the socket."""
+
+
+def write(layout: Layout, config: Config, wanted: Wanted) -> bool:
+    """Have HAProxy do what is wanted from its next start or reload on: both files are read then. Whether it is new."""
+    rows = [ROW.format(backend=BACKEND, server=name, port=config.servers[name].port) for name in sorted(wanted.drained)]
+    drained = write_changed(layout.server_state, VERSION + "".join(rows))
+    pairs = wanted.maintenance._asdict() if wanted.maintenance else {}
+    return write_changed(layout.maintenance, "".join(f"{key} {value}\n" for key, value in pairs.items())) or drained
 
 
 def ask(layout: Layout, command: str, old: str = "") -> str:
@@ -41,7 +58,7 @@ def _say(path: Path, line: str) -> str:
         return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
 
-def states(layout: Layout) -> dict[str, str]:
+def states(layout: Layout, config: Config) -> dict[str, str]:
     """What HAProxy says of each server, such as UP, DOWN or DRAIN; none where it does not run."""
     try:
         rows = ask(layout, f"show stat {BACKEND} 4 -1").lstrip("# ").splitlines()
@@ -50,7 +67,7 @@ def states(layout: Layout) -> dict[str, str]:
     return {row["svname"]: row["status"] for row in csv.DictReader(rows)}
 
 
-def settle(layout: Layout, wanted: Wanted) -> None:
+def settle(layout: Layout, config: Config, wanted: Wanted) -> None:
     """Make the running HAProxy do what is wanted; one that does not run reads it when it starts.
 
     HelperError: it did not within SETTLE_SECONDS.
@@ -58,26 +75,26 @@ def settle(layout: Layout, wanted: Wanted) -> None:
     until = time.monotonic() + SETTLE_SECONDS
     while True:
         try:
-            said = [ask(layout, command).strip() for command in commands(layout, wanted)]
-            agrees = not list(commands(layout, wanted))
+            said = [ask(layout, command).strip() for command in commands(layout, config, wanted)]
+            agrees = not list(commands(layout, config, wanted))
         except AbsentError:
             said, agrees = ["it does not answer"], False
-        unit = unit_state()
-        if unit not in CHANGING and (agrees or unit in ("inactive", "failed")):
-            return settle_old(layout, wanted)
+        unit = units.state(units.HAPROXY)
+        if unit not in units.CHANGING and (agrees or unit in ("inactive", "failed")):
+            return settle_old(layout, config, wanted)
         if time.monotonic() > until:
             why = f"is {unit}" if agrees else ", ".join(filter(None, said)) or "changed nothing"
             raise HelperError(f"written down, but the running HAProxy did not take it: {why}")
         time.sleep(POLL_SECONDS)
 
 
-def settle_old(layout: Layout, wanted: Wanted) -> None:
+def settle_old(layout: Layout, config: Config, wanted: Wanted) -> None:
     """Make the workers that a reload replaced do the same: each still answers once on every idle connection. One
     that ends meanwhile answers nobody any more."""
     with contextlib.suppress(AbsentError, OSError):
         for old in old_workers(layout):
             with contextlib.suppress(AbsentError, OSError):
-                for command in commands(layout, wanted, old):
+                for command in commands(layout, config, wanted, old):
                     ask(layout, command, old)
 
 
@@ -88,14 +105,14 @@ def old_workers(layout: Layout) -> list[str]:
     return [row[0] for row in rows if len(row) > 1 and row[1] == "worker"]
 
 
-def commands(layout: Layout, wanted: Wanted, old: str = "") -> Iterator[str]:
+def commands(layout: Layout, config: Config, wanted: Wanted, old: str = "") -> Iterator[str]:
     """The commands that turn what HAProxy does now into what is wanted; none when it does so already.
 
     old: as of `ask`. A server that a person put into maintenance by hand is neither drained nor not: it is left alone.
     """
     rows = [line.split() for line in ask(layout, f"show servers state {BACKEND}", old).splitlines()]
     for row in rows:
-        if len(row) > COLUMN_ADMIN and (name := row[COLUMN_SERVER]) in wanted.servers:
+        if len(row) > COLUMN_ADMIN and (name := row[COLUMN_SERVER]) in config.servers:
             drained, admin = name in wanted.drained, int(row[COLUMN_ADMIN])
             if drained and not admin & DRAINED:
                 yield f"set server {BACKEND}/{name} state drain"
@@ -113,10 +130,28 @@ def commands(layout: Layout, wanted: Wanted, old: str = "") -> Iterator[str]:
             yield f"set map {MAP} {key} {value}"
 
 
-def unit_state() -> str:
-    """What systemd says of HAProxy: active, reloading, inactive, failed, …"""
-    done = subprocess.run(
-        ["systemctl", "show", "--property", "ActiveState", "--value", UNIT],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False,
-    )  # fmt: skip
-    return done.stdout.strip()
+def take(layout: Layout, config: Config) -> None:
+    """Have the running HAProxy serve the bundle that is on disk; no connection ends for it. HelperError: it did not."""
+    # An empty line would end the payload of a command on the runtime socket.
+    payload = "\n".join(line for line in layout.bundle.read_text().splitlines() if line.strip())
+    try:
+        said = ask(layout, f"set ssl cert {BUNDLE} <<\n{payload}\n")
+        said += ask(layout, f"commit ssl cert {BUNDLE}")
+    except AbsentError:
+        return  # one that does not run reads it when it starts
+    if "Success" not in said:
+        raise HelperError(f"HAProxy did not take the certificate: {' '.join(said.split())}")
+
+
+def account(layout: Layout, config: Config, wanted: Wanted, thumbprint: str) -> bool:
+    """Answer challenges for the ACME account with this thumbprint, now and after every start; whether it is new."""
+    changed = write_changed(layout.account, f"thumbprint {thumbprint}\n")
+    with contextlib.suppress(AbsentError):
+        entries = [line.split() for line in ask(layout, f"show map {ACCOUNT_MAP}").splitlines()]
+        values = {entry[1]: entry[2] for entry in entries if len(entry) == 3}
+        if values.get("thumbprint") != thumbprint:
+            verb = "set" if "thumbprint" in values else "add"
+            if said := ask(layout, f"{verb} map {ACCOUNT_MAP} thumbprint {thumbprint}").strip():
+                raise HelperError(f"HAProxy did not take the account's thumbprint: {said}")
+            return True
+    return changed

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import runtime, state
-from .state import HelperError, Layout, Maintenance
+from . import engines, state
+from .state import Config, HelperError, Layout, Maintenance, Wanted
 from .traffic import traffic
 
 RETRY_SECONDS = 120
@@ -16,56 +16,50 @@ LONGEST_RETRY = 7 * 86400
 
 
 def status(layout: Layout) -> dict[str, Any]:
-    """What is wanted, and what the running HAProxy says of each server."""
-    wanted = state.read(layout)
+    """What is wanted, and what the running engine says of each server."""
+    config = state.load(layout)
+    wanted = state.read(layout, config.servers)
     on = wanted.maintenance
     return {
+        "engine": config.engine,
         "drained": sorted(wanted.drained),
         "maintenance": {
             "on": on is not None, "retry_after": on.retry_after if on else 0, "since": on.since if on else None,
         },
-        "servers": runtime.states(layout),
+        "servers": engines.of(config).states(layout, config),
     }  # fmt: skip
 
 
 def drain(layout: Layout, host: str, drained: bool) -> dict[str, Any]:
     """Send a host no new request, or requests again. HelperError: no such host, or it is the last."""
     with layout.guard():
-        wanted = state.read(layout)
-        if host not in wanted.servers:
-            known = ", ".join(wanted.servers) or "none"
+        config = state.load(layout)
+        wanted = state.read(layout, config.servers)
+        if host not in config.servers:
+            known = ", ".join(config.servers) or "none"
             raise HelperError(f"no web server {host!r} behind this balancer (there are: {known})", code=2)
         after = wanted.drained | {host} if drained else wanted.drained - {host}
-        if drained and not wanted.servers.keys() - after:
+        if drained and not config.servers.keys() - after:
             raise HelperError(f"{host} is the last web server in rotation; switch maintenance on instead")
-        return settle(layout, wanted._replace(drained=after))
+        return settle(layout, config, wanted._replace(drained=after))
 
 
 def maintain(layout: Layout, on: bool, retry_after: int) -> dict[str, Any]:
     """Answer every request but those for the service's health by 503, or no longer. `since` stays when it is on."""
     with layout.guard():
-        wanted = state.read(layout)
+        config = state.load(layout)
+        wanted = state.read(layout, config.servers)
         since = wanted.maintenance.since if wanted.maintenance else int(time.time())
-        return settle(layout, wanted._replace(maintenance=Maintenance(retry_after, since) if on else None))
+        return settle(layout, config, wanted._replace(maintenance=Maintenance(retry_after, since) if on else None))
 
 
-def settle(layout: Layout, wanted: state.Wanted) -> dict[str, Any]:
-    """Put what is wanted on disk first, then into the running HAProxy: ended in between, a reload completes it."""
-    state.write_drained(layout, wanted.servers, wanted.drained)
-    state.write_maintenance(layout, wanted.maintenance)
-    runtime.settle(layout, wanted)
+def settle(layout: Layout, config: Config, wanted: Wanted) -> dict[str, Any]:
+    """Put what is wanted on disk first, then into the running engine: ended in between, a reload completes it."""
+    state.write(layout, wanted)
+    engine = engines.of(config)
+    engine.write(layout, config, wanted)
+    engine.settle(layout, config, wanted)
     return status(layout)
-
-
-def refresh(layout: Layout) -> dict[str, Any]:
-    """Write what is wanted anew for a changed configuration: servers that are gone, ports that are others.
-
-    HAProxy reads it with the configuration, at the reload that follows.
-    """
-    with layout.guard():
-        wanted = state.read(layout)
-        state.write_drained(layout, wanted.servers, wanted.drained)
-    return {"drained": sorted(wanted.drained)}
 
 
 class Parser(argparse.ArgumentParser):
@@ -97,8 +91,7 @@ ACTS: dict[str, Callable[[Layout, argparse.Namespace], dict[str, Any]]] = {
     "drain": lambda layout, args: drain(layout, args.host, True),
     "undrain": lambda layout, args: drain(layout, args.host, False),
     "maintenance": lambda layout, args: maintain(layout, args.switch == "on", args.retry_after),
-    "refresh": lambda layout, _: refresh(layout),
-    "traffic": lambda layout, args: traffic(state.read(layout).servers, args.since, args.until),
+    "traffic": lambda layout, args: traffic(state.load(layout).servers, args.since, args.until),
 }
 
 

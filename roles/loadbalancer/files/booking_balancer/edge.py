@@ -1,0 +1,93 @@
+"""`booking-edge`: what roles, certbot and units of this balancer ask of it, as root. Answers are of one line."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+from . import certificate, engines, state, takeover
+from .state import HelperError, Layout
+from .watch import watch
+
+THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")  # RFC 8555, 8.1: base64url of a SHA-256
+
+
+def word(changed: bool) -> str:
+    """How an act says whether it changed anything."""
+    return "changed" if changed else "unchanged"
+
+
+def refresh(layout: Layout) -> str:
+    """Write what the engine reads anew, from what is wanted and a changed configuration. It reads it when it reloads."""
+    with layout.guard():
+        config = state.load(layout)
+        if not layout.wanted.is_file():
+            state.write(layout, state.Wanted())
+        return word(engines.of(config).write(layout, config, state.read(layout, config.servers)))
+
+
+def take_certificate(layout: Layout) -> str:
+    """Serve the bundle on standard input from now on; no connection ends for it."""
+    bundle = sys.stdin.read(certificate.LONGEST + 1)
+    with layout.guard():
+        config = state.load(layout)
+        changed = certificate.install(layout, config, bundle)
+        if not changed:
+            try:
+                leaf = certificate.describe(bundle)["serial"]
+                if certificate.served(config)["serial"] == leaf:
+                    return word(False)
+            except HelperError:
+                return word(False)  # it does not serve now, and reads the file when it starts
+        engines.of(config).take(layout, config)
+    return word(True)
+
+
+def served(layout: Layout) -> str:
+    """What this host's own port serves."""
+    return json.dumps(certificate.served(state.load(layout)))
+
+
+def account(layout: Layout, thumbprint: str) -> str:
+    """Answer ACME challenges for the account with this thumbprint. HelperError (2): it is none."""
+    if not THUMBPRINT.fullmatch(thumbprint):
+        raise HelperError(f"{thumbprint!r} is not the thumbprint of an account's key (RFC 8555, 8.1)", code=2)
+    with layout.guard():
+        config = state.load(layout)
+        wanted = state.read(layout, config.servers)
+        return word(engines.of(config).account(layout, config, wanted, thumbprint))
+
+
+def succeed(layout: Layout) -> str:
+    """End the engine that this balancer is no longer to have; the other one does what is wanted."""
+    with layout.guard():
+        config = state.load(layout)
+        changed = takeover.succeed(layout, config)
+        engines.of(config).settle(layout, config, state.read(layout, config.servers))
+        return word(changed)
+
+
+ACTS: dict[str, Callable[[Layout], str]] = {
+    "refresh": refresh, "take-certificate": take_certificate, "certificate": served, "succeed": succeed,
+}  # fmt: skip
+USAGE = f"usage: booking-edge {'|'.join(ACTS)}|watch, or booking-edge account THUMBPRINT"
+
+
+def main(argv: Sequence[str], layout: Layout | None = None) -> int:
+    """Do one act; the exit status: 0 done, 1 failed, 2 a wrong argument."""
+    layout = layout or Layout()
+    try:
+        if len(argv) == 2 and argv[0] == "account":
+            said = account(layout, argv[1])
+        elif list(argv) == ["watch"]:
+            watch(layout)
+            return 0
+        elif len(argv) == 1 and argv[0] in ACTS:
+            said = ACTS[argv[0]](layout)
+        else:
+            raise HelperError(USAGE, code=2)
+    except HelperError as error:
+        print(f"booking-edge: {error.what}", file=sys.stderr)
+        return error.code
+    print(said)
+    return 0

@@ -1,0 +1,36 @@
+"""The two engines behind one set of acts."""
+
+from typing import Protocol
+
+from . import haproxy, nginx
+from .state import Config, HelperError, Layout, Wanted
+
+
+class Engine(Protocol):
+    """What a balancer's engine can be told."""
+
+    def write(self, layout: Layout, config: Config, wanted: Wanted) -> bool:
+        """Have it do what is wanted from its next start or reload on; whether anything is new."""
+
+    def settle(self, layout: Layout, config: Config, wanted: Wanted) -> None:
+        """Make the running one do what is wanted. HelperError: it did not."""
+
+    def states(self, layout: Layout, config: Config) -> dict[str, str]:
+        """What the running one says of each server, such as UP, DOWN or DRAIN; none where it does not run."""
+
+    def take(self, layout: Layout, config: Config) -> None:
+        """Have the running one serve the bundle that is on disk. HelperError: it did not."""
+
+    def account(self, layout: Layout, config: Config, wanted: Wanted, thumbprint: str) -> bool:
+        """Answer challenges for the ACME account with this thumbprint; whether it is new."""
+
+
+ENGINES: dict[str, Engine] = {"haproxy": haproxy, "nginx": nginx}
+
+
+def of(config: Config) -> Engine:
+    """The engine that this balancer is to have. HelperError: there is no such engine."""
+    try:
+        return ENGINES[config.engine]
+    except KeyError:
+        raise HelperError(f"no engine {config.engine!r} (there are: {', '.join(ENGINES)})") from None
