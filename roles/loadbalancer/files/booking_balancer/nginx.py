@@ -25,8 +25,10 @@ def write(layout: Layout, config: Config, wanted: Wanted) -> bool:
     """Have nginx do what is wanted from its next start or reload on; whether anything is new."""
     layout.nginx.mkdir(exist_ok=True)
     down = wanted.drained | sick(layout, config)
+    # The watch alone takes a server out (max_fails=0): of busy servers some are late, and nginx itself would leave
+    # them out all together. One that refuses the connection costs the next one's time, no request.
     rows = [
-        f"server {server.literal} max_fails=3 fail_timeout=2s{' down' if name in down else ''};\n"
+        f"server {server.literal} max_fails=0{' down' if name in down else ''};\n"
         for name, server in config.servers.items()
     ]
     on = wanted.maintenance

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from . import nginx, state
 from .state import Config, HelperError, Layout, Server
 
-CONNECT_SECONDS = 0.5
+CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 FALL, RISE = 2, 2
 
