@@ -6,6 +6,7 @@ Reads the environment's own files, not what Ansible makes of them, so that each 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from deploy.static_inventory import Problem, Setting, StaticInventory, Unresolve
 REQUIRED_GROUPS = ("loadbalancers", "web", "database", "cache", "broker")
 
 SSH_PORT = 22
+FLOATING = "loadbalancer_floating_addresses"
 
 # How to reach a host, by ssh with a key; whatever else Ansible could be told has no place in an inventory, as the
 # release engine would not follow it.
@@ -62,6 +64,7 @@ def problems(env_dir: Path, root: Path = ROOT) -> list[Problem]:
     if not found:  # what follows would only repeat in other words what a wrong value already said
         found += _ports(inventory)
         found += _clashes(inventory)
+        found += _floating(inventory)
         found += _crons(inventory)
         found += _sources(inventory)
     return sorted(set(found))
@@ -109,9 +112,23 @@ def _empty(inventory: StaticInventory, root: Path) -> Iterator[Problem]:
         if group in served and not inventory.groups.get(group):
             place = inventory.places.get(f"group {group}")
             yield (place.problem(message) if place else Problem(_hosts_file(inventory, root), 0, group, message))
-    # Each would register an ACME account of its own and spoil the other's challenges.
-    if len(inventory.groups.get("loadbalancers", ())) > 1:
-        yield inventory.places["group loadbalancers"].problem("one load balancer is supported; keep one host in it")
+
+
+def _floating(inventory: StaticInventory) -> Iterator[Problem]:
+    """Addresses that nobody could take over, or that are none."""
+    balancers = inventory.groups.get("loadbalancers", [])
+    for host in balancers:
+        setting = inventory.setting(host, FLOATING)
+        if not setting or not isinstance(setting.value, list) or not setting.value:
+            continue
+        if len(balancers) == 1:
+            message = f"nothing can take them over from '{host}'; add a second load balancer, or take this line out"
+            yield setting.place.problem(message, FLOATING)
+        for index, address in enumerate(setting.value):
+            try:
+                ip_address(address)
+            except ValueError:
+                yield setting.place.at(index).problem(f"'{address}' is no address", f"{FLOATING}[{index}]")
 
 
 def _missing(inventory: StaticInventory, root: Path) -> Iterator[Problem]:
@@ -169,7 +186,7 @@ def _clashes(inventory: StaticInventory) -> Iterator[Problem]:
                     continue
                 claims.setdefault((number, port.protocol), {}).setdefault(role, port.port)
         for (number, protocol), roles in claims.items():
-            if len(roles) > 1:
+            if len(set(roles.values())) > 1:  # by one variable they mean one listener
                 written = [s.place for name in roles.values() if (s := inventory.setting(host, name))]
                 place = (written or [inventory.places[f"host {host}"]])[0]
                 who = " and ".join(f"{role} ({name})" for role, name in roles.items())

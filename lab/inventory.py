@@ -57,6 +57,7 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "base_deploy_authorized_keys": [public],
         "base_ssh_sources": [f"{topology.gateway4}/32", f"{topology.gateway6}/128"],
         "loadbalancer_domain": DOMAIN,
+        "loadbalancer_floating_addresses": list(topology.floating),
         # A browser comes by the door on localhost.
         "booking_app_allowed_hosts": ["localhost"],
         "certbot_acme_directory": ACME_DIRECTORY,

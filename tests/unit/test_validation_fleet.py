@@ -68,9 +68,28 @@ def test_groups_that_this_test_does_not_empty_are_those_without_a_play_here(spec
     assert set(validation.REQUIRED_GROUPS) - served == {"cache", "broker"}
 
 
-def test_a_second_load_balancer_is_a_problem(specimen: Specimen) -> None:
-    specimen.replace(HOSTS, "        lb1:\n", "        lb1:\n        lb2:\n          ansible_host: 192.0.2.9\n")
-    assert any("one load balancer is supported" in found for found in specimen.problems())
+SECOND = ("        lb1:\n", "        lb1:\n        lb2:\n          ansible_host: 192.0.2.9\n")
+FLOATING = "loadbalancer_floating_addresses"
+
+
+def test_two_load_balancers_need_no_floating_address(specimen: Specimen) -> None:
+    specimen.replace(HOSTS, *SECOND)
+    assert specimen.problems() == []
+    specimen.add(ENVIRONMENT, f'{FLOATING}: [192.0.2.10, "2001:db8::a"]\n')
+    assert specimen.problems() == []
+
+
+def test_a_floating_address_of_one_load_balancer_is_a_problem(specimen: Specimen) -> None:
+    specimen.add(ENVIRONMENT, f"{FLOATING}: [192.0.2.10]\n")
+    (found,) = specimen.problems()
+    assert "nothing can take them over from 'lb1'; add a second load balancer" in found
+
+
+def test_a_floating_address_that_is_none_is_a_problem(specimen: Specimen) -> None:
+    specimen.replace(HOSTS, *SECOND)
+    specimen.add(ENVIRONMENT, f"{FLOATING}: [192.0.2.10, lb.example.org]\n")
+    (found,) = specimen.problems()
+    assert found.endswith(f"{FLOATING}[1]: 'lb.example.org' is no address")
 
 
 def test_a_group_that_is_not_written_at_all_is_a_problem_too(specimen: Specimen) -> None:
