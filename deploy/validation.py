@@ -23,6 +23,7 @@ REQUIRED_GROUPS = ("loadbalancers", "web", "database", "cache", "broker")
 
 SSH_PORT = 22
 FLOATING = "loadbalancer_floating_addresses"
+ISSUER = "certbot_issuer"
 
 # How to reach a host, by ssh with a key; whatever else Ansible could be told has no place in an inventory, as the
 # release engine would not follow it.
@@ -65,6 +66,7 @@ def problems(env_dir: Path, root: Path = ROOT) -> list[Problem]:
         found += _ports(inventory)
         found += _clashes(inventory)
         found += _floating(inventory)
+        found += _issuer(inventory)
         found += _crons(inventory)
         found += _sources(inventory)
     return sorted(set(found))
@@ -129,6 +131,15 @@ def _floating(inventory: StaticInventory) -> Iterator[Problem]:
                 ip_address(address)
             except ValueError:
                 yield setting.place.at(index).problem(f"'{address}' is no address", f"{FLOATING}[{index}]")
+
+
+def _issuer(inventory: StaticInventory) -> Iterator[Problem]:
+    """A certificate's issuer that is no load balancer."""
+    balancers = inventory.groups.get("loadbalancers", [])
+    for host in balancers:
+        setting = inventory.setting(host, ISSUER)
+        if setting and setting.value and setting.value not in balancers:
+            yield setting.place.problem(f"'{setting.value}' is no host of loadbalancers: {', '.join(balancers)}", ISSUER)
 
 
 def _missing(inventory: StaticInventory, root: Path) -> Iterator[Problem]:
