@@ -191,11 +191,14 @@ def _clashes(inventory: StaticInventory) -> Iterator[Problem]:
         claims: dict[tuple[int, str], dict[str, str]] = {}
         for role in inventory.tree.roles_of(host, inventory.groups):
             for port in inventory.tree.role(role).ports:
+                name = str(port.port)
                 try:
-                    number = inventory.value(host, port.port)
+                    number = inventory.value(host, name) if name else None
                 except (UnresolvedError, NoValueError):
                     continue
-                claims.setdefault((number, port.protocol), {}).setdefault(role, port.port)
+                if number is None or number == "":
+                    continue
+                claims.setdefault((number, port.protocol), {}).setdefault(role, name)
         for (number, protocol), roles in claims.items():
             if len(set(roles.values())) > 1:  # by one variable they mean one listener
                 written = [s.place for name in roles.values() if (s := inventory.setting(host, name))]
@@ -231,6 +234,8 @@ def _sources(inventory: StaticInventory) -> Iterator[Problem]:
     for host in inventory.groups["all"]:
         try:
             declarations.rules(inventory, host)
+            if declarations.denies_out(inventory, host):
+                declarations.outgoing(inventory, host)
         except UnresolvedError:
             continue
         except NexusError as error:

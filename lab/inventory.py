@@ -56,6 +56,8 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "base_ops_authorized_keys": [public],
         "base_deploy_authorized_keys": [public],
         "base_ssh_sources": [f"{topology.gateway4}/32", f"{topology.gateway6}/128"],
+        # Everything that the sandbox's tests do, they do on hosts that reach only what is declared.
+        "firewall_deny_out": True,
         "loadbalancer_domain": DOMAIN,
         "loadbalancer_floating_addresses": list(topology.floating),
         # A browser comes by the door on localhost.
