@@ -117,15 +117,11 @@ def _empty(inventory: StaticInventory, root: Path) -> Iterator[Problem]:
 
 
 def _floating(inventory: StaticInventory) -> Iterator[Problem]:
-    """Addresses that nobody could take over, or that are none."""
-    balancers = inventory.groups.get("loadbalancers", [])
-    for host in balancers:
+    """Floating addresses that are none."""
+    for host in inventory.groups.get("loadbalancers", []):
         setting = inventory.setting(host, FLOATING)
         if not setting or not isinstance(setting.value, list) or not setting.value:
             continue
-        if len(balancers) == 1:
-            message = f"nothing can take them over from '{host}'; add a second load balancer, or take this line out"
-            yield setting.place.problem(message, FLOATING)
         for index, address in enumerate(setting.value):
             try:
                 ip_address(address)
@@ -139,7 +135,8 @@ def _issuer(inventory: StaticInventory) -> Iterator[Problem]:
     for host in balancers:
         setting = inventory.setting(host, ISSUER)
         if setting and setting.value and setting.value not in balancers:
-            yield setting.place.problem(f"'{setting.value}' is no host of loadbalancers: {', '.join(balancers)}", ISSUER)
+            message = f"'{setting.value}' is no host of loadbalancers: {', '.join(balancers)}"
+            yield setting.place.problem(message, ISSUER)
 
 
 def _missing(inventory: StaticInventory, root: Path) -> Iterator[Problem]:

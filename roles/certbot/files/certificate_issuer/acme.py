@@ -27,7 +27,9 @@ def certbot(config: Config, *arguments: str) -> None:
     )
     if done.returncode:
         said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
-        raise IssuerError(f"certbot {arguments[0]} failed at {config.directory}:\n{said}\nits log: /var/log/letsencrypt")
+        raise IssuerError(
+            f"certbot {arguments[0]} failed at {config.directory}:\n{said}\nits log: /var/log/letsencrypt"
+        )
 
 
 def account_key(layout: Layout, config: Config) -> Path | None:
@@ -50,7 +52,9 @@ def account(layout: Layout, config: Config) -> tuple[str, bool]:
         certbot(config, "register")
     key = account_key(layout, config)
     if key is None:
-        raise IssuerError(f"certbot registered at {config.directory}, and no key is below {layout.letsencrypt}/accounts")
+        raise IssuerError(
+            f"certbot registered at {config.directory}, and no key is below {layout.letsencrypt}/accounts"
+        )
     return thumbprint(json.loads(key.read_text())), registered
 
 
@@ -87,7 +91,7 @@ def wanted(layout: Layout, config: Config) -> str:
     return "renew" if names != set(config.names) or ends - time.time() < RENEW_SECONDS else ""
 
 
-def issue(layout: Layout, config: Config, why: str) -> None:
+def issue(config: Config, why: str) -> None:
     """Have the certificate issued."""
     forced = ["--force-renewal"] if why == "force" else ["--keep-until-expiring"]
     domains = [word for name in config.names for word in ("--domain", name)]

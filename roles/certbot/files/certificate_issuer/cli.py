@@ -18,7 +18,7 @@ def issue(layout: Layout, config: Config) -> str:
     """Issue what is missing or not as configured, and have every balancer serve it; "changed" or "unchanged"."""
     why = acme.wanted(layout, config)
     if why:
-        acme.issue(layout, config, why)
+        acme.issue(config, why)
     handed = _reconcile(layout, config)
     return "changed" if why or handed else "unchanged"
 
@@ -29,7 +29,7 @@ def reconcile(layout: Layout, config: Config) -> str:
     return f"handed to {', '.join(handed)}" if handed else "every balancer serves the certificate"
 
 
-def metric(layout: Layout, config: Config) -> str:
+def metric(_: Layout, config: Config) -> str:
     """Write this balancer's metrics."""
     if not config.issuer:
         metrics.forget(config.metrics)

@@ -52,26 +52,32 @@ class Layout:
 
     @property
     def config(self) -> Path:
+        """What site.yml wrote."""
         return self.root / "etc/certificate-issuer/config.json"
 
     @property
     def key(self) -> Path:
+        """The key that hands certificates on."""
         return self.root / "etc/certificate-issuer/key"
 
     @property
     def known_hosts(self) -> Path:
+        """The other balancers' host keys."""
         return self.root / "etc/certificate-issuer/known_hosts"
 
     @property
     def letsencrypt(self) -> Path:
+        """What certbot keeps."""
         return self.root / "etc/letsencrypt"
 
     @property
     def live(self) -> Path:
+        """The certificate that was issued last."""
         return self.letsencrypt / "live/site"
 
     @property
     def lock(self) -> Path:
+        """Held while certificates are handed on."""
         return self.root / "run/certificate-issuer.lock"
 
 
