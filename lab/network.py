@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def remove(topology: Topology) -> None:
     for family in ("ip", "bridge"):
         if succeeds("nft", "list", "table", family, topology.bridge):
             _run("nft", "delete", "table", family, topology.bridge)
-    for rule in forwarding(topology):
+    for rule in forwarding(topology) if shutil.which("iptables") else ():
         while succeeds("iptables", "-D", *rule):
             pass
     if succeeds("ip", "link", "show", topology.bridge):

@@ -20,6 +20,7 @@ from deploy.release.settings import default_environment
 from lab import state
 from lab.state import Lab
 from tests.fleet import commits
+from tests.fleet.edges import Balancers, Door
 from tests.fleet.load import Load, describe, failures
 from tests.fleet.site import Site
 
@@ -98,6 +99,34 @@ def fresh_commit() -> Callable[[str], str]:
 def site(lab: Lab, fleet: Fleet, env: str) -> Site:
     """The fleet as it stands, seen from outside of every host, and what starts commands on it."""
     return Site(lab, fleet, env)
+
+
+@pytest.fixture(scope="session")
+def balancers(lab: Lab, fleet: Fleet, env: str) -> Iterator[Balancers]:
+    """The balancers, whose engine can be changed; afterwards they have what they had."""
+    found = Balancers(lab, fleet, env, tool)
+    yield found
+    found.become("haproxy")
+    found.restore()
+
+
+@pytest.fixture(scope="session", params=["nginx", "haproxy"])
+def engine(request: pytest.FixtureRequest, balancers: Balancers) -> str:
+    """The engine that all balancers have from here on: one variable and one site.yml, with clients knocking."""
+    balancers.become(request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def balancer_name(engine: str, balancers: Balancers) -> str:
+    """The first balancer."""
+    return balancers.names[0]
+
+
+@pytest.fixture
+def door(balancers: Balancers, balancer_name: str) -> Door:
+    """The first balancer at its own address."""
+    return balancers.doors[balancer_name]
 
 
 @pytest.fixture(scope="module")

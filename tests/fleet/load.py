@@ -58,7 +58,8 @@ class Result:
 @dataclass
 class Load:
     """Requests at *rate* a second while the block runs: a fifth are POSTs, half use kept connections, a tenth are
-    slow (half of these by the client, half by the service, which takes *slow_seconds*).
+    slow (half of these by the client, half by the service, which takes *slow_seconds*). *keyed* POSTs bear an
+    Idempotency-Key, so that a balancer may repeat them.
 
     The pace does not wait for answers, as clients do not wait for one another. A request that a deploy loses
     is therefore counted, not hidden by a slower loop. What is booked is to be paid, so that no mail is sent of it: the
@@ -68,6 +69,7 @@ class Load:
     fleet: Fleet
     rate: float
     slow_seconds: float = 0.5
+    keyed: bool = False
     results: list[Result] = field(default_factory=list)
 
     def __enter__(self) -> Load:
@@ -186,14 +188,16 @@ class Load:
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         if kind == "GET":
             return client.get(f"/api/v1/listings/{self._listing}/")
+        # Of one that is repeated the service makes one booking: clients that want no doubt send it.
+        key = {"Idempotency-Key": uuid.uuid4().hex} if self.keyed else {}
         if kind == "long POST":
-            return client.post(SLOW_PATH, json={"seconds": self.slow_seconds})
+            return client.post(SLOW_PATH, json={"seconds": self.slow_seconds}, headers=key)
         day = datetime.now(UTC).date() + timedelta(days=1 + number // 5)
         body = json.dumps({
             "listing": self._listing, "check_in": str(day), "check_out": str(day + timedelta(days=1)), "guests": 1,
         }).encode()
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json",
-                   "Content-Length": str(len(body))}
+                   "Content-Length": str(len(body)), **key}
         return client.post("/api/v1/bookings/", headers=headers, data=dribble(body) if kind == "slow POST" else body)
 
 

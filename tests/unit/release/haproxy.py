@@ -135,6 +135,17 @@ class Host:
             sys.stdout = out
 
 
+    def edge(self, *argv: str, stdin: str = "") -> tuple[int, str]:
+        """One act of booking-edge: its exit status, and what it said."""
+        out, error, source = sys.stdout, sys.stderr, sys.stdin
+        sys.stdout = sys.stderr = io.StringIO()
+        sys.stdin = io.StringIO(stdin)
+        try:
+            return self.modules["edge"].main(list(argv), self.layout), sys.stdout.getvalue().strip()
+        finally:
+            sys.stdout, sys.stderr, sys.stdin = out, error, source
+
+
 @contextmanager
 def running(host: Host) -> Iterator[FakeHaproxy]:
     """A HAProxy that listens on the host's runtime socket, and its master process on its own."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .haproxy import CONFIG, DRAIN, FILES, MAINT, FakeHaproxy, Host, running
+from .haproxy import DRAIN, FILES, MAINT, SERVERS, FakeHaproxy, Host, running
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_an_unknown_command_line_is_refused_as_json(host: Host, haproxy: FakeHap
 
 
 def test_a_balancer_that_does_not_run_takes_it_at_its_start(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host.modules["haproxy"], "unit_state", lambda: "inactive")
+    monkeypatch.setattr(host.modules["units"], "state", lambda _: "inactive")
     code, answer = host.call("drain", "web2")
     assert (code, answer["drained"], answer["servers"]) == (0, ["web2"], {})
     assert FakeHaproxy(host.root).admin["web2"] == DRAIN
@@ -152,18 +152,18 @@ def test_what_haproxy_refuses_is_told(host: Host, haproxy: FakeHaproxy) -> None:
     assert (code, "Permission denied" in answer["error"]["what"]) == (1, True)
 
 
-def reload(host: Host, haproxy: FakeHaproxy, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+def reload(host: Host, haproxy: FakeHaproxy, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     """A reload under way: its process has read the files already, and takes over once the old one was told."""
     states = iter(["reloading"])
     unaware = (dict(haproxy.admin), dict(haproxy.map))
 
-    def state() -> str:
+    def state(_: str) -> str:
         now = next(states, "active")
         if now == "reloading":
             haproxy.admin, haproxy.map = unaware
         return now
 
-    monkeypatch.setattr(host.modules["haproxy"], "unit_state", state)
+    monkeypatch.setattr(host.modules["units"], "state", state)
     return state
 
 
@@ -181,15 +181,15 @@ def test_who_does_not_wait_for_a_reload_loses_the_drain(
 ) -> None:
     """The control of the test above."""
     state = reload(host, haproxy, monkeypatch)
-    monkeypatch.setattr(host.modules["haproxy"], "CHANGING", ())
-    monkeypatch.setattr(host.modules["haproxy"], "unit_state", lambda: state() and "active")
+    monkeypatch.setattr(host.modules["units"], "CHANGING", ())
+    monkeypatch.setattr(host.modules["units"], "state", lambda unit: state(unit) and "active")
     assert host.call("drain", "web2")[0] == 0
     assert haproxy.admin["web2"] == 0
 
 
 def test_ended_between_the_file_and_the_socket_the_next_act_completes(host: Host, haproxy: FakeHaproxy) -> None:
     state = host.modules["state"]
-    state.write_drained(host.layout, {"web2": 8080}, {"web2"})  # and there it was killed
+    state.write(host.layout, state.Wanted(frozenset({"web2"})))  # and there it was killed
     assert haproxy.admin["web2"] == 0
     host.call("drain", "web2")
     assert haproxy.admin["web2"] == DRAIN
@@ -207,14 +207,14 @@ def test_a_changed_configuration_keeps_the_drains_of_servers_that_there_still_ar
 ) -> None:
     host.call("drain", "web2")
     host.call("drain", "web3")
-    changed = CONFIG.replace("web2 2001:db8::2:8080", "web2 2001:db8::2:9090").replace("    server web3", "    # web3")
-    host.layout.config.write_text(changed)
-    assert host.call("refresh") == (0, {"drained": ["web2"]})
+    host.configure(servers={"web1": SERVERS["web1"], "web2": SERVERS["web2"] | {"port": 9090}})
+    assert [host.edge("refresh"), host.edge("refresh")] == [(0, "changed"), (0, "unchanged")]
+    assert host.call("status")[1]["drained"] == ["web2"]
     assert host.state.read_text() == "1\n0 web 0 web2 - 2 8 1 1 0 1 0 3 6 0 0 0 - 9090 -\n"
 
 
 def test_a_host_that_was_never_converged_says_so(host: Host) -> None:
-    host.state.unlink()
+    host.layout.wanted.unlink()
     code, answer = host.call("status")
     assert (code, "never converged" in answer["error"]["what"]) == (1, True)
 

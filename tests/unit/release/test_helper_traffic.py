@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.release import probe
-from deploy.specs import ROOT
+from deploy.specs import ROOT, tree
 
 from .haproxy import FILES, Host
 
@@ -64,7 +64,7 @@ def test_the_journal_is_asked_for_haproxys_lines_between_two_times(
     monkeypatch.setenv("PATH", str(tools), prepend=":")
     done, answer = host.call("traffic", "--since", "1795241097.25", "--until", "1795241100")
     asked = (tools / "asked").read_text()
-    assert "--output cat --unit haproxy --since @1795241097.250000 --until @1795241100.000000" in asked
+    assert "--output cat --identifier loadbalancer --since @1795241097.250000 --until @1795241100.000000" in asked
     if said:
         assert (done, answer["error"]["what"]) == (1, said)
     else:
@@ -72,22 +72,49 @@ def test_the_journal_is_asked_for_haproxys_lines_between_two_times(
         assert answer["servers"]["web2"]["errors"] == 1
 
 
-def test_the_configuration_reads_what_the_helper_writes(host: Host) -> None:
-    template = (ROOT / "templates/etc/haproxy/haproxy.cfg.j2").read_text()
-    state, traffic = host.modules["state"], host.modules["traffic"]
-    real = state.Layout()
+TEMPLATES = {
+    "haproxy": ROOT / "templates/etc/haproxy/haproxy.cfg.j2",
+    "nginx": ROOT / "templates/etc/nginx/sites-enabled/loadbalancer.j2",
+}
+READ = {"server", "status", "response_ms", "total_ms", "path", "agent"}
+
+
+def test_haproxy_reads_what_the_helper_writes(host: Host) -> None:
+    template = TEMPLATES["haproxy"].read_text()
+    haproxy, traffic = host.modules["haproxy"], host.modules["traffic"]
+    real = host.modules["state"].Layout()
     assert f"server-state-file {real.server_state}" in template
-    assert str(real.maintenance) == state.MAP
-    assert f"map({state.MAP})" in template
+    assert [str(real.maintenance), str(real.account), str(real.bundle)] == [
+        haproxy.MAP, haproxy.ACCOUNT_MAP, haproxy.BUNDLE
+    ]
+    for path in (haproxy.MAP, haproxy.ACCOUNT_MAP):
+        assert f"map({path})" in template
+    assert f"crt {haproxy.BUNDLE} " in template
     assert f"stats socket {real.socket} " in template
     assert re.search(
-        rf"^backend {state.BACKEND}$.*load-server-state-from-file global", template, re.MULTILINE | re.DOTALL
+        rf"^backend {haproxy.BACKEND}$.*load-server-state-from-file global", template, re.MULTILINE | re.DOTALL
     )
-    rendered = re.sub(r"{{ host }} .*", "web1 192.0.2.1:8080", template)
-    assert state.SERVER.findall(rendered) == [("web1", "8080")]
-    fields = {"server", "status", "response_ms", "total_ms", "path", "agent"}
-    assert fields <= set(re.findall(r"%\((\w+)(?::sint)?\)", template)), "what traffic() reads is in the log"
+    assert set(re.findall(r"%\((\w+)(?::sint)?\)", template)) >= READ, "what traffic() reads is in the log"
+    assert "log-tag loadbalancer" in template
     assert traffic.PROBE_AGENT == probe.AGENT
+
+
+def test_nginx_reads_what_the_helper_writes(host: Host) -> None:
+    template = TEMPLATES["nginx"].read_text()
+    nginx, real = host.modules["nginx"], host.modules["state"].Layout()
+    for name in ("upstream", "maintenance", "account", "generation"):
+        assert f"include {real.nginx}/{name}.conf;" in template
+    assert f"ssl_certificate {real.bundle};" in template
+    assert f"listen {nginx.STATUS_ADDRESS}:{nginx.STATUS_PORT};" in template
+    assert set(re.findall(r'"(\w+)":', template)) >= READ, "what traffic() reads is in the log"
+    assert "tag=loadbalancer" in template
+
+
+def test_both_engines_limit_the_same_with_the_same_variables() -> None:
+    options = set(tree().role("loadbalancer").options) - {"loadbalancer_packages", "loadbalancer_engine"}
+    used = {name: {each for each in options if each in path.read_text()} for name, path in TEMPLATES.items()}
+    assert used["haproxy"] == options
+    assert used["nginx"] == options - {"loadbalancer_check_interval_ms"}, "booking-edge watch asks for health there"
 
 
 def test_the_access_log_holds_no_query_string_and_no_credentials() -> None:
@@ -99,10 +126,3 @@ def test_the_access_log_holds_no_query_string_and_no_credentials() -> None:
     used = set(re.findall(r"(?<=\))[a-zA-Z]+", logged[1])) - {"o"}
     assert used <= {"ID", "ci", "f", "s", "HM", "HPO", "ST", "TR", "Tw", "Tc", "Tr", "Ta", "B", "rc", "ts"}
     assert "%r" not in used, "the request line would hold the query"
-
-
-def test_every_module_is_shipped() -> None:
-    shipped = (ROOT / "roles/haproxy/tasks/helper.yml").read_text()
-    modules = sorted((FILES / "booking_balancer").glob("*.py"))
-    assert len(modules) == 5
-    assert not [each.name for each in modules if f"booking_balancer/{each.name}" not in shipped]

@@ -56,9 +56,7 @@ def maintain(layout: Layout, on: bool, retry_after: int) -> dict[str, Any]:
 def settle(layout: Layout, config: Config, wanted: Wanted) -> dict[str, Any]:
     """Put what is wanted on disk first, then into the running engine: ended in between, a reload completes it."""
     state.write(layout, wanted)
-    engine = engines.of(config)
-    engine.write(layout, config, wanted)
-    engine.settle(layout, config, wanted)
+    engines.of(config).settle(layout, config, wanted)
     return status(layout)
 
 

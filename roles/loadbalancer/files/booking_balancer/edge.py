@@ -18,7 +18,7 @@ def word(changed: bool) -> str:
 
 
 def refresh(layout: Layout) -> str:
-    """Write what the engine reads anew, from what is wanted and a changed configuration. It reads it when it reloads."""
+    """Write what the engine reads when it reloads: what is wanted, as a changed configuration has it."""
     with layout.guard():
         config = state.load(layout)
         if not layout.wanted.is_file():
@@ -39,7 +39,7 @@ def take_certificate(layout: Layout) -> str:
                     return word(False)
             except HelperError:
                 return word(False)  # it does not serve now, and reads the file when it starts
-        engines.of(config).take(layout, config)
+        engines.of(config).take(layout)
     return word(True)
 
 

@@ -13,12 +13,12 @@ class Engine(Protocol):
         """Have it do what is wanted from its next start or reload on; whether anything is new."""
 
     def settle(self, layout: Layout, config: Config, wanted: Wanted) -> None:
-        """Make the running one do what is wanted. HelperError: it did not."""
+        """Have it on disk first, then make the running one do what is wanted. HelperError: it did not."""
 
     def states(self, layout: Layout, config: Config) -> dict[str, str]:
         """What the running one says of each server, such as UP, DOWN or DRAIN; none where it does not run."""
 
-    def take(self, layout: Layout, config: Config) -> None:
+    def take(self, layout: Layout) -> None:
         """Have the running one serve the bundle that is on disk. HelperError: it did not."""
 
     def account(self, layout: Layout, config: Config, wanted: Wanted, thumbprint: str) -> bool:

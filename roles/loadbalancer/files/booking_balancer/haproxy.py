@@ -64,14 +64,15 @@ def states(layout: Layout, config: Config) -> dict[str, str]:
         rows = ask(layout, f"show stat {BACKEND} 4 -1").lstrip("# ").splitlines()
     except AbsentError:
         return {}
-    return {row["svname"]: row["status"] for row in csv.DictReader(rows)}
+    return {row["svname"]: row["status"] for row in csv.DictReader(rows) if row["svname"] in config.servers}
 
 
 def settle(layout: Layout, config: Config, wanted: Wanted) -> None:
-    """Make the running HAProxy do what is wanted; one that does not run reads it when it starts.
+    """Have it on disk first, then make the running HAProxy do it; one that does not run reads it when it starts.
 
     HelperError: it did not within SETTLE_SECONDS.
     """
+    write(layout, config, wanted)
     until = time.monotonic() + SETTLE_SECONDS
     while True:
         try:
@@ -130,7 +131,7 @@ def commands(layout: Layout, config: Config, wanted: Wanted, old: str = "") -> I
             yield f"set map {MAP} {key} {value}"
 
 
-def take(layout: Layout, config: Config) -> None:
+def take(layout: Layout) -> None:
     """Have the running HAProxy serve the bundle that is on disk; no connection ends for it. HelperError: it did not."""
     # An empty line would end the payload of a command on the runtime socket.
     payload = "\n".join(line for line in layout.bundle.read_text().splitlines() if line.strip())
@@ -145,6 +146,7 @@ def take(layout: Layout, config: Config) -> None:
 
 def account(layout: Layout, config: Config, wanted: Wanted, thumbprint: str) -> bool:
     """Answer challenges for the ACME account with this thumbprint, now and after every start; whether it is new."""
+    write(layout, config, wanted)
     changed = write_changed(layout.account, f"thumbprint {thumbprint}\n")
     with contextlib.suppress(AbsentError):
         entries = [line.split() for line in ask(layout, f"show map {ACCOUNT_MAP}").splitlines()]

@@ -42,10 +42,11 @@ def write(layout: Layout, config: Config, wanted: Wanted) -> bool:
 
 
 def settle(layout: Layout, config: Config, wanted: Wanted) -> None:
-    """Make the running nginx do what is wanted; one that does not run reads it when it starts.
+    """Have it on disk first, then make the running nginx do it; one that does not run reads it when it starts.
 
     A worker tells what it has read. HelperError: they did not read it within SETTLE_SECONDS.
     """
+    write(layout, config, wanted)
     if generation(layout) != asked():
         reload(layout)
 
@@ -124,7 +125,7 @@ def states(layout: Layout, config: Config) -> dict[str, str]:
     }
 
 
-def take(layout: Layout, config: Config) -> None:
+def take(layout: Layout) -> None:
     """Have the running nginx serve the bundle that is on disk. HelperError: it did not."""
     renew_generation(layout)
     reload(layout)
@@ -133,6 +134,5 @@ def take(layout: Layout, config: Config) -> None:
 def account(layout: Layout, config: Config, wanted: Wanted, thumbprint: str) -> bool:
     """Answer challenges for the ACME account with this thumbprint, now and after every start; whether it is new."""
     changed = write_changed(layout.account, f"thumbprint {thumbprint}\n")
-    changed = write(layout, config, wanted) or changed
     settle(layout, config, wanted)
     return changed

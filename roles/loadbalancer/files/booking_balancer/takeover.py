@@ -15,7 +15,7 @@ def succeed(layout: Layout, config: Config) -> bool:
 
     HelperError: the one that is to serve does not.
     """
-    return to_haproxy(layout) if config.engine == "haproxy" else to_nginx(layout)
+    return to_haproxy(layout) if config.engine == "haproxy" else to_nginx()
 
 
 def to_haproxy(layout: Layout) -> bool:
@@ -37,7 +37,7 @@ def to_haproxy(layout: Layout) -> bool:
     return end(units.NGINX) or changed
 
 
-def to_nginx(layout: Layout) -> bool:
+def to_nginx() -> bool:
     """HAProxy ends."""
     wait(lambda: bool(nginx.asked()), "nginx's answer as this balancer")
     return end(units.HAPROXY)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import nginx, state
-from .state import Config, HelperError, Layout, Server, Wanted
+from .state import Config, HelperError, Layout, Server
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 2.0
@@ -55,9 +55,7 @@ def tell(layout: Layout, config: Config, found: Mapping[str, Health]) -> None:
     with layout.guard():
         layout.health.parent.mkdir(exist_ok=True)
         state.write_durably(layout.health, json.dumps({name: health.up for name, health in found.items()}) + "\n")
-        wanted: Wanted = state.read(layout, config.servers)
-        nginx.write(layout, config, wanted)
-        nginx.settle(layout, config, wanted)
+        nginx.settle(layout, config, state.read(layout, config.servers))
 
 
 def watch(layout: Layout) -> None:
