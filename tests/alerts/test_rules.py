@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 def rendered(name: str) -> str:
     """A file of rules as a host has it."""
     loader = jinja2.FileSystemLoader(RULES)
-    environment = jinja2.Environment(loader=loader, trim_blocks=True, autoescape=False)  # noqa: S701 - no HTML
+    environment = jinja2.Environment(loader=loader, trim_blocks=True, autoescape=False)
     return environment.get_template(f"{name}.j2").render()
 
 

@@ -50,7 +50,8 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[ModuleType, Ec
     ec2 = Ec2()
     path = tmp_path / "addresses"
     path.write_text(f"{ELASTIC}\n{PRIVATE}\n\n{SIX}\n")
-    for name, value in {"LIST": path, "PAUSE_SECONDS": 0, "connect": lambda: ec2, "interface": lambda: "eni-own"}.items():
+    known = {"LIST": path, "PAUSE_SECONDS": 0, "connect": lambda: ec2, "interface": lambda: "eni-own"}
+    for name, value in known.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(module.syslog, "syslog", lambda *said: None)
     return module, ec2
