@@ -13,7 +13,7 @@ from deploy.specs import ROOT
 def render(**changes: Any) -> str:
     """The file for a pair on eth0, changed."""
     values = {
-        "inventory_hostname": "one", "keepalived_link": "eth0", "keepalived_check_seconds": 1,
+        "inventory_hostname": "one", "keepalived_link": "eth0", "keepalived_check_seconds": 0.5,
         "keepalived_router_id": 51, "keepalived_advert_seconds": 0.2, "keepalived_notify": "",
         "keepalived_addresses": ["192.0.2.10", "2001:db8::a"], "keepalived_ipv6": False,
         "keepalived_own": "192.0.2.11", "keepalived_peers": ["192.0.2.12", "192.0.2.13"],
