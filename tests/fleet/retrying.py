@@ -13,8 +13,8 @@ from deploy.client import Client
 from deploy.inventory import Fleet
 
 PATH = "/healthz"
-# The longest that one attempt waits; after it the client tries again at once.
-ATTEMPT_SECONDS = 0.5
+# The longest that one attempt waits for a connection, and then for each part of the answer.
+CONNECT_SECONDS, ANSWER_SECONDS = 0.25, 1.0
 BUDGET_SECONDS = 4.0
 PAUSE_SECONDS = 0.05
 
@@ -102,12 +102,11 @@ class Retrying:
 
 def ask(address: str, port: int, domain: str, context: ssl.SSLContext) -> bytes:
     """The beginning of an answer to GET PATH over a new connection. OSError: none came."""
-    with (
-        socket.create_connection((address, port), timeout=ATTEMPT_SECONDS) as connection,
-        context.wrap_socket(connection, server_hostname=domain) as secured,
-    ):
-        secured.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {domain}\r\nConnection: close\r\n\r\n".encode())
-        return secured.recv(4096)
+    with socket.create_connection((address, port), timeout=CONNECT_SECONDS) as connection:
+        connection.settimeout(ANSWER_SECONDS)
+        with context.wrap_socket(connection, server_hostname=domain) as secured:
+            secured.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {domain}\r\nConnection: close\r\n\r\n".encode())
+            return secured.recv(4096)
 
 
 @dataclass
