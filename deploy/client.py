@@ -16,16 +16,23 @@ from deploy.release import settings
 TIMEOUT_SECONDS = 10
 
 
-class Client:
-    """Calls the API of an environment at a load balancer's own address, under the site's name.
+def front(fleet: Fleet) -> str:
+    """The address that clients come by: the first floating one, else the first load balancer's own."""
+    balancer = fleet.need("loadbalancers")[0]
+    floating = fleet.value(balancer.name, "loadbalancer_floating_addresses")
+    return str(floating[0]) if floating else balancer.address
 
-    *address*: which balancer; the first one's by default. *release* is the id that the last answer bore.
+
+class Client:
+    """Calls the API of an environment at an address of its load balancers, under the site's name.
+
+    *address*: which; by default the one that clients come by (`front`). *release* is the id that the last answer bore.
     """
 
     def __init__(self, fleet: Fleet, address: str = "") -> None:
         balancer = fleet.need("loadbalancers")[0]
         self.domain = str(fleet.value(balancer.name, "loadbalancer_domain"))
-        self.address = address or balancer.address
+        self.address = address or front(fleet)
         self.release = ""
         authority = settings.read(fleet).ca_file
         port = fleet.value(balancer.name, "loadbalancer_https_port")

@@ -6,18 +6,19 @@ their own.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from deploy.crons import Job, faults
 from deploy.errors import NoValueError, UsageError
 from deploy.role_files import Port, Secret
+from deploy.rules import WORLD, Rule, network, ordered
 from deploy.specs import Tree
 
-WORLD = ("0.0.0.0/0", "::/0")
 _LAST_PORT = 65535
+_SCHEMES = {"http": 80, "https": 443}
 
 
 class View(Protocol):
@@ -33,44 +34,6 @@ class View(Protocol):
 
     def value(self, host: str, name: str) -> Any:
         """A variable as it holds on `host`, defaults included. NoValueError: it has none."""
-
-
-@dataclass(frozen=True, order=True)
-class Rule:
-    """One port open on a host. sources: addresses and CIDR networks, IPv4 before IPv6; WORLD is anyone."""
-
-    port: int
-    protocol: str
-    sources: tuple[str, ...]
-    purpose: str
-    role: str
-
-    @property
-    def world(self) -> bool:
-        """Whether anyone may connect."""
-        return self.sources == WORLD
-
-    @property
-    def ipv4(self) -> tuple[str, ...]:
-        """The IPv4 sources; ('0.0.0.0/0',) for anyone."""
-        return tuple(source for source in self.sources if ":" not in source)
-
-    @property
-    def ipv6(self) -> tuple[str, ...]:
-        """The IPv6 sources; ('::/0',) for anyone."""
-        return tuple(source for source in self.sources if ":" in source)
-
-    def plain(self) -> dict[str, Any]:
-        """The rule as a template takes it: port, protocol, purpose, role, world, ipv4 and ipv6 (lists)."""
-        return {
-            "port": self.port,
-            "protocol": self.protocol,
-            "purpose": self.purpose,
-            "role": self.role,
-            "world": self.world,
-            "ipv4": list(self.ipv4),
-            "ipv6": list(self.ipv6),
-        }
 
 
 def addresses(view: View, hosts: Iterable[str]) -> list[str]:
@@ -92,20 +55,43 @@ def address(view: View, host: str) -> str:
 def rules(view: View, host: str) -> list[Rule]:
     """The ports open on `host`, sorted, each once; what several declarations say of one port is merged.
 
-    A host is never a source of its own rules: what it sends itself goes over the loopback interface.
+    A host is never a source of its own rules: what it sends itself goes over the loopback interface. A port whose
+    variable is absent or empty is not served, and opens nothing. Of one port the unlimited sources come first.
     UsageError: a port is not a port, or a source is a name where a firewall needs an address.
     """
-    merged: dict[tuple[int, str], _Opening] = {}
+    found = _Openings()
     for role in view.tree.roles_of(host, view.groups):
         for port in view.tree.role(role).ports:
-            opening = merged.setdefault((_number(view, host, port), port.protocol), _Opening())
-            opening.sources |= _sources(view, host, port)
-            opening.purposes[port.purpose] = opening.roles[role] = None
-    return sorted(
-        Rule(number, protocol, _ordered(found.sources), "; ".join(found.purposes), ", ".join(found.roles))
-        for (number, protocol), found in merged.items()
-        if found.sources
-    )
+            found.declare(view, host, role, port)
+    return found.rules()
+
+
+def outgoing(view: View, host: str) -> list[Rule]:
+    """What `host` may reach where nothing else is let out; the rules' sources are the destinations.
+
+    What its roles declare, what the inventory adds (firewall_outgoing), and whatever a peer lets it in to: that is
+    said once, by the role that listens. Errors as of `rules`.
+    """
+    found = _Openings()
+    for role in view.tree.roles_of(host, view.groups):
+        for port in view.tree.role(role).outgoing:
+            found.declare(view, host, role, port)
+    for entry in _optional(view, host, "firewall_outgoing") or ():
+        name = f"firewall_outgoing of host '{host}', port {entry['port']},"
+        to = {network(str(each), name, "firewall_outgoing") for each in entry.get("networks") or WORLD}
+        found.add((_checked(entry["port"], name), entry["protocol"], False), to, entry["purpose"], "firewall")
+    own = [network(each, f"host '{host}'", "base_addresses") for each in addresses(view, [host])]
+    for peer in view.groups.get("all", ()):
+        for rule in rules(view, peer) if peer != host else ():
+            if not rule.world and any(rule.admits(each) for each in own):
+                to = {network(each, f"host '{peer}'", "base_addresses") for each in addresses(view, [peer])}
+                found.add((rule.port, rule.protocol, False), to, rule.purpose, rule.role)
+    return found.rules()
+
+
+def denies_out(view: View, host: str) -> bool:
+    """Whether `host` lets out only what `outgoing` names."""
+    return bool(_optional(view, host, "firewall_deny_out"))
 
 
 def ports(view: View) -> dict[str, list[Rule]]:
@@ -156,44 +142,69 @@ class _Opening:
     roles: dict[str, None] = field(default_factory=dict)
 
 
-def _number(view: View, host: str, port: Port) -> int:
-    number = view.value(host, port.port)
+class _Openings:
+    """Declarations of one host, merged by port, protocol and whether they are limited."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, str, bool], _Opening] = {}
+
+    def add(self, key: tuple[int, str, bool], sources: set[str], purpose: str, role: str) -> None:
+        opening = self._found.setdefault(key, _Opening())
+        opening.sources |= sources
+        opening.purposes[purpose] = opening.roles[role] = None
+
+    def declare(self, view: View, host: str, role: str, port: Port) -> None:
+        number = _number(view, host, port)
+        if number is None or (port.when and not _optional(view, host, port.when)):
+            return
+        self.add((number, port.protocol, port.limited), _sources(view, host, port), port.purpose, role)
+
+    def rules(self) -> list[Rule]:
+        return [
+            Rule(number, protocol, ordered(found.sources), "; ".join(found.purposes), ", ".join(found.roles), limited)
+            for (number, protocol, limited), found in sorted(self._found.items(), key=lambda item: item[0])
+            if found.sources
+        ]
+
+
+def _number(view: View, host: str, port: Port) -> int | None:
+    """The port's number, 0 for a protocol without; None where the variable that names it has no value."""
+    if port.url:
+        return _port_of(_optional(view, host, port.url), f"{port.url} of host '{host}'")
+    if not port.port:
+        return 0
+    number = port.port if isinstance(port.port, int) else _optional(view, host, port.port)
+    return None if number is None or number == "" else _checked(number, f"{port.port} of host '{host}'")
+
+
+def _checked(number: Any, what: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= _LAST_PORT:
-        raise UsageError(f"{port.port} of host '{host}' is not a port number: {number!r}")
+        raise UsageError(f"{what} is not a port number: {number!r}")
     return int(number)
+
+
+def _port_of(url: Any, what: str) -> int | None:
+    if not url:
+        return None
+    try:
+        parts = urlsplit(str(url))
+        return parts.port or _SCHEMES[parts.scheme]
+    except (KeyError, ValueError):
+        raise UsageError(f"{what} is not an address that begins with https:// or http://") from None
 
 
 def _sources(view: View, host: str, port: Port) -> set[str]:
     if port.world:
         return set(WORLD)
+    what = f"{port.port or port.protocol} of host '{host}'"
     peers = [peer for group in port.groups for peer in view.groups.get(group, ()) if peer != host]
-    found = {_network(source, host, port, "base_addresses") for source in addresses(view, peers)}
+    found = {network(source, what, "base_addresses") for source in addresses(view, peers)}
     if port.networks:
-        networks = view.value(host, port.networks)
+        networks = _optional(view, host, port.networks) or ()
         if not isinstance(networks, list | tuple):
             raise UsageError(f"{port.networks} of host '{host}' is not a list of networks")
-        found |= {_network(str(source), host, port, port.networks) for source in networks}
+        found |= {network(str(source), what, port.networks) for source in networks}
     return found
-
-
-def _network(source: str, host: str, port: Port, variable: str) -> str:
-    try:
-        network = ipaddress.ip_network(source, strict=False)
-    except ValueError:
-        raise UsageError(
-            f"{port.port} of host '{host}' is to be open to '{source}', which is no address",
-            mend=f"give the address in {variable}",
-        ) from None
-    single = network.prefixlen == network.max_prefixlen
-    return str(network.network_address) if single else str(network)
-
-
-def _ordered(sources: set[str]) -> tuple[str, ...]:
-    if sources >= set(WORLD):
-        return WORLD  # whoever else is named is part of it
-    found = [ipaddress.ip_network(source) for source in sources]
-    ranked = sorted(found, key=lambda n: (n.version, int(n.network_address), n.prefixlen))
-    return tuple(str(n.network_address) if n.prefixlen == n.max_prefixlen else str(n) for n in ranked)
 
 
 def _optional(view: View, host: str, name: str) -> Any:

@@ -10,18 +10,27 @@ from typing import Any
 import yaml
 
 from deploy.errors import UsageError
+from deploy.rules import PROTOCOLS, WITH_PORTS
 
 
 @dataclass(frozen=True)
 class Port:
-    """A port that a role listens on, by names of variables; who may connect is the union of the three."""
+    """A port that a role listens on, or that it reaches elsewhere, by names of variables; the other end is the union
+    of groups, networks and world.
 
-    port: str
+    port: "" for a protocol that has none; a number only of what is reached. url: the variable with the address that
+    says the port. limited: the networks' connections are counted. when: it is open only where this variable is set.
+    """
+
+    port: str | int
     protocol: str
     purpose: str
     groups: tuple[str, ...] = ()
     networks: str = ""
     world: bool = False
+    limited: bool = False
+    when: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class Role:
     ports: tuple[Port, ...]
     secrets: tuple[Secret, ...]
     crons: tuple[Cron, ...] = ()
+    outgoing: tuple[Port, ...] = ()
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -95,28 +105,49 @@ def read_role(folder: Path) -> Role:
         ports=tuple(_port(entry, declares) for entry in mappings(declared.get("ports"), declares)),
         secrets=tuple(_secret(entry, declares) for entry in mappings(declared.get("secrets"), declares)),
         crons=tuple(_cron(entry, declares) for entry in mappings(declared.get("crons"), declares)),
+        outgoing=tuple(_outgoing(entry, declares) for entry in mappings(declared.get("outgoing"), declares)),
     )
+
+
+_ENDS = {"groups", "networks", "world"}
 
 
 def _port(entry: Mapping[str, Any], path: Path) -> Port:
-    _only(
-        entry,
-        {"port", "protocol", "purpose", "groups", "networks", "world"},
-        {"port", "protocol", "purpose"},
-        path,
-    )
-    if entry["protocol"] not in ("tcp", "udp"):
-        raise UsageError(f"port {entry['port']}: protocol is tcp or udp, not {entry['protocol']!r}", str(path))
+    _only(entry, {"port", "protocol", "purpose", "when", "limited", *_ENDS}, {"protocol", "purpose"}, path)
+    if not isinstance(entry.get("port", ""), str):
+        raise UsageError(f"port {entry['port']}: the name of a variable is expected", str(path))
+    return _end(entry, path)
+
+
+def _outgoing(entry: Mapping[str, Any], path: Path) -> Port:
+    if "url" in entry:
+        _only(entry, {"url", "purpose", "when"}, {"url", "purpose"}, path)
+        when = entry.get("when") or ""
+        return Port("", "tcp", entry["purpose"], world=True, when=when, url=entry["url"])
+    _only(entry, {"port", "protocol", "purpose", "when", *_ENDS}, {"protocol", "purpose"}, path)
+    return _end(entry, path)
+
+
+def _end(entry: Mapping[str, Any], path: Path) -> Port:
+    name = entry.get("port", "")
+    if entry["protocol"] not in PROTOCOLS:
+        raise UsageError(f"port {name}: protocol is tcp or udp, or vrrp, not {entry['protocol']!r}", str(path))
+    if entry["protocol"] in WITH_PORTS and not name:
+        raise UsageError(f"missing key port in {dict(entry)}", str(path))
+    if entry["protocol"] not in WITH_PORTS and (name or entry.get("limited")):
+        raise UsageError(f"port {name}: {entry['protocol']} has no ports, and no connections to count", str(path))
     port = Port(
-        port=entry["port"],
+        port=name,
         protocol=entry["protocol"],
         purpose=entry["purpose"],
         groups=tuple(entry.get("groups") or ()),
         networks=entry.get("networks") or "",
         world=bool(entry.get("world", False)),
+        limited=bool(entry.get("limited", False)),
+        when=entry.get("when") or "",
     )
     if not (port.groups or port.networks or port.world):
-        raise UsageError(f"port {port.port}: says nobody who may connect (groups, networks or world)", str(path))
+        raise UsageError(f"port {name}: says nobody who may connect (groups, networks or world)", str(path))
     return port
 
 

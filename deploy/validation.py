@@ -6,6 +6,7 @@ Reads the environment's own files, not what Ansible makes of them, so that each 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from deploy.static_inventory import Problem, Setting, StaticInventory, Unresolve
 REQUIRED_GROUPS = ("loadbalancers", "web", "database", "cache", "broker")
 
 SSH_PORT = 22
+FLOATING = "loadbalancer_floating_addresses"
+ISSUER = "certbot_issuer"
 
 # How to reach a host, by ssh with a key; whatever else Ansible could be told has no place in an inventory, as the
 # release engine would not follow it.
@@ -62,6 +65,8 @@ def problems(env_dir: Path, root: Path = ROOT) -> list[Problem]:
     if not found:  # what follows would only repeat in other words what a wrong value already said
         found += _ports(inventory)
         found += _clashes(inventory)
+        found += _floating(inventory)
+        found += _issuer(inventory)
         found += _crons(inventory)
         found += _sources(inventory)
     return sorted(set(found))
@@ -109,9 +114,29 @@ def _empty(inventory: StaticInventory, root: Path) -> Iterator[Problem]:
         if group in served and not inventory.groups.get(group):
             place = inventory.places.get(f"group {group}")
             yield (place.problem(message) if place else Problem(_hosts_file(inventory, root), 0, group, message))
-    # Each would register an ACME account of its own and spoil the other's challenges.
-    if len(inventory.groups.get("loadbalancers", ())) > 1:
-        yield inventory.places["group loadbalancers"].problem("one load balancer is supported; keep one host in it")
+
+
+def _floating(inventory: StaticInventory) -> Iterator[Problem]:
+    """Floating addresses that are none."""
+    for host in inventory.groups.get("loadbalancers", []):
+        setting = inventory.setting(host, FLOATING)
+        if not setting or not isinstance(setting.value, list) or not setting.value:
+            continue
+        for index, address in enumerate(setting.value):
+            try:
+                ip_address(address)
+            except ValueError:
+                yield setting.place.at(index).problem(f"'{address}' is no address", f"{FLOATING}[{index}]")
+
+
+def _issuer(inventory: StaticInventory) -> Iterator[Problem]:
+    """A certificate's issuer that is no load balancer."""
+    balancers = inventory.groups.get("loadbalancers", [])
+    for host in balancers:
+        setting = inventory.setting(host, ISSUER)
+        if setting and setting.value and setting.value not in balancers:
+            message = f"'{setting.value}' is no host of loadbalancers: {', '.join(balancers)}"
+            yield setting.place.problem(message, ISSUER)
 
 
 def _missing(inventory: StaticInventory, root: Path) -> Iterator[Problem]:
@@ -163,13 +188,16 @@ def _clashes(inventory: StaticInventory) -> Iterator[Problem]:
         claims: dict[tuple[int, str], dict[str, str]] = {}
         for role in inventory.tree.roles_of(host, inventory.groups):
             for port in inventory.tree.role(role).ports:
+                name = str(port.port)
                 try:
-                    number = inventory.value(host, port.port)
+                    number = inventory.value(host, name) if name else None
                 except (UnresolvedError, NoValueError):
                     continue
-                claims.setdefault((number, port.protocol), {}).setdefault(role, port.port)
+                if number is None or number == "":
+                    continue
+                claims.setdefault((number, port.protocol), {}).setdefault(role, name)
         for (number, protocol), roles in claims.items():
-            if len(roles) > 1:
+            if len(set(roles.values())) > 1:  # by one variable they mean one listener
                 written = [s.place for name in roles.values() if (s := inventory.setting(host, name))]
                 place = (written or [inventory.places[f"host {host}"]])[0]
                 who = " and ".join(f"{role} ({name})" for role, name in roles.items())
@@ -203,6 +231,8 @@ def _sources(inventory: StaticInventory) -> Iterator[Problem]:
     for host in inventory.groups["all"]:
         try:
             declarations.rules(inventory, host)
+            if declarations.denies_out(inventory, host):
+                declarations.outgoing(inventory, host)
         except UnresolvedError:
             continue
         except NexusError as error:

@@ -39,7 +39,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lab", description="The sandbox fleet.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     raise_ = verbs.add_parser("up", help="raise the fleet and deploy to it; run again, it completes")
-    raise_.add_argument("--size", default=None, help=f"one of {', '.join(SIZES)} (small)")
+    raise_.add_argument("--size", default=None, help=f"one of {', '.join(SIZES)}; small by default")
     raise_.add_argument("--bare", action="store_true", help="an image without the roles' packages")
     raise_.add_argument("--hosts-only", action="store_true", help="stop before anything is converged")
     verbs.add_parser("down", help="remove the fleet and everything it left on the machine")

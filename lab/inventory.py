@@ -56,9 +56,12 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "base_ops_authorized_keys": [public],
         "base_deploy_authorized_keys": [public],
         "base_ssh_sources": [f"{topology.gateway4}/32", f"{topology.gateway6}/128"],
+        # Everything that the sandbox's tests do, they do on hosts that reach only what is declared.
+        "firewall_deny_out": True,
         "loadbalancer_domain": DOMAIN,
         # Few, so that a test need not send many. Everybody outside of the sandbox has the gateway's address.
         "loadbalancer_requests_per_minute": 300,
+        "loadbalancer_floating_addresses": list(topology.floating),
         "loadbalancer_unlimited_networks": [topology.gateway4, topology.gateway6],
         # A browser comes by the door on localhost.
         "booking_app_allowed_hosts": ["localhost"],

@@ -96,7 +96,7 @@ def open_door(lab: Lab, port: int) -> None:
     unit = lab.unit("door")
     if cgroups.processes(unit):
         return
-    target = lab.topology.group("loadbalancers")[0].ipv4
+    target = lab.topology.front[0]
     command = ["socat", f"TCP4-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr", f"TCP4:{target}:443"]
     spawn(unit, command, lab.directory / "door.log")
 

@@ -24,13 +24,15 @@ def hosts_table(lab: Lab) -> Table:
     for each in lab.topology.hosts:
         groups = ", ".join(describe(lab) if each.is_outside else each.groups)
         table.add_row(each.name, each.ipv4, each.ipv6, groups, "runs" if host.is_running(lab, each) else "down")
+    if lab.topology.floating:
+        table.add_row("floating", *lab.topology.floating, "on one of the loadbalancers", "")
     return table
 
 
 def curl(lab: Lab) -> str:
     """A command that calls the service the way a client does."""
-    address = lab.topology.group("loadbalancers")[0].ipv4
-    return f"curl --cacert {acme_roots(lab)} --resolve {DOMAIN}:443:{address} https://{DOMAIN}/api/v1/listings/"
+    front = lab.topology.front[0]
+    return f"curl --cacert {acme_roots(lab)} --resolve {DOMAIN}:443:{front} https://{DOMAIN}/api/v1/listings/"
 
 
 def offers(lab: Lab) -> str:

@@ -25,6 +25,18 @@ SIZES: dict[str, dict[str, list[str]]] = {
         "ops1": ["cache", "broker", "monitoring"],
         "outside": [],
     },
+    # db2 is idle: it is what a database grows on to.
+    "full": {
+        "lb1": ["loadbalancers"],
+        "lb2": ["loadbalancers"],
+        "web1": ["web", "workers"],
+        "web2": ["web", "workers"],
+        "web3": ["web"],
+        "db1": ["database"],
+        "db2": [],
+        "ops1": ["cache", "broker", "monitoring"],
+        "outside": [],
+    },
 }
 
 
@@ -84,6 +96,20 @@ class Topology:
     def outside(self) -> Host:
         """The host that plays the rest of the world."""
         return next(host for host in self.hosts if host.is_outside)
+
+    @property
+    def floating(self) -> tuple[str, ...]:
+        """The addresses (IPv4, IPv6) that several balancers have between them; none with one balancer."""
+        several = len(self.group("loadbalancers")) > 1
+        return (str(self.ipv4[10]), str(self.ipv6[10])) if several else ()
+
+    @property
+    def front(self) -> tuple[str, str]:
+        """The addresses (IPv4, IPv6) by which clients reach the service."""
+        if self.floating:
+            return (self.floating[0], self.floating[1])
+        first = self.group("loadbalancers")[0]
+        return (first.ipv4, first.ipv6)
 
     def group(self, name: str) -> list[Host]:
         """The hosts of an inventory group, in order."""

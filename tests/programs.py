@@ -22,6 +22,7 @@ PROGRAMS = {
     "chromedriver": "chromium-driver",
     "certutil": "libnss3-tools",
     "dockerd": "docker.io",
+    "promtool": "prometheus",
 }
 
 

@@ -59,7 +59,6 @@ def converge(lab: Lab, progress: Progress) -> None:
     host = lab.topology.outside
     inventory = lab.directory / "outside/hosts.yml"
     addresses = {h.name: [h.ipv4, h.ipv6] for h in lab.topology.hosts}
-    balancer = lab.topology.group("loadbalancers")[0]
     inventory.write_text(yaml.safe_dump({"all": {"hosts": {"outside": {
         "ansible_host": host.ipv4,
         "ansible_user": "root",
@@ -67,7 +66,7 @@ def converge(lab: Lab, progress: Progress) -> None:
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={lab.known_hosts}",
         "ansible_control_path_dir": f"/run/nexus/{lab.id}-{lab.token}",
         "outside_names": {
-            **addresses, **dict.fromkeys(NAMES, addresses["outside"]), DOMAIN: [balancer.ipv4, balancer.ipv6],
+            **addresses, **dict.fromkeys(NAMES, addresses["outside"]), DOMAIN: list(lab.topology.front),
         },
         "outside_resolvers": machine.resolvers(),
         "outside_certificates": str(lab.directory / "outside"),

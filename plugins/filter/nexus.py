@@ -52,9 +52,17 @@ class HostvarsView:
 def firewall_rules(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """`hostvars | nexus_firewall_rules(inventory_hostname, groups)`: the ports open on a host.
 
-    Each: port, protocol, purpose, role, world (bool), ipv4 and ipv6 (lists of addresses and networks).
+    Each: as deploy.rules.Rule.plain() has it.
     """
     return [rule.plain() for rule in declarations.rules(HostvarsView(hostvars, groups), host)]
+
+
+def firewall_outgoing(
+    hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """`hostvars | nexus_firewall_outgoing(inventory_hostname, groups)`: what a host may reach, in the same form; for
+    a host that lets nothing else out."""
+    return [rule.plain() for rule in declarations.outgoing(HostvarsView(hostvars, groups), host)]
 
 
 def crons(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
@@ -117,6 +125,7 @@ class FilterModule:
         """The filters by name."""
         found: dict[str, Callable[..., Any]] = {
             "nexus_firewall_rules": firewall_rules,
+            "nexus_firewall_outgoing": firewall_outgoing,
             "nexus_crons": crons,
             "nexus_value": value,
             "nexus_addresses": addresses,

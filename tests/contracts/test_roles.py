@@ -125,10 +125,13 @@ def test_what_looks_like_a_secret_is_declared_as_one(role: Role) -> None:
 
 
 def test_a_declared_port_names_variables_and_groups_that_exist(role: Role) -> None:
-    for port in role.ports:
-        option = TREE.option(port.port)
-        assert option is not None, f"{port.port} is not declared"
-        assert option["type"] == "int", port.port
+    for port in (*role.ports, *role.outgoing):
+        if isinstance(port.port, str) and port.port:
+            option = TREE.option(port.port)
+            assert option is not None, f"{port.port} is not declared"
+            assert option["type"] == "int", port.port
+        for name in (port.url, port.when):
+            assert not name or TREE.option(name) is not None, f"{name} is not declared"
         assert set(port.groups) <= set(SERVICE_GROUPS), port.port
         if port.networks:
             networks = TREE.option(port.networks)

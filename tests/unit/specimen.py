@@ -29,6 +29,7 @@ _FILES = {
     "deploy/shared_variables.yml": """
 options:
   loadbalancer_domain: {type: str, required: true, description: The name.}
+  loadbalancer_floating_addresses: {type: list, elements: str, default: [], description: Between them.}
   release_keep: {type: int, default: 5, description: Releases kept (count).}
 """,
     "roles/base/defaults/main.yml": """

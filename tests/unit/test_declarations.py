@@ -57,8 +57,11 @@ def test_families_are_told_apart_and_a_template_gets_plain_data(specimen: Specim
     assert rule.plain() == {
         "port": 8080,
         "protocol": "tcp",
+        "number": 6,
         "purpose": "HTTP from the balancers",
+        "comment": b"HTTP from the balancers".hex(),
         "role": "nginx",
+        "limited": False,
         "world": False,
         "ipv4": ["192.0.2.10"],
         "ipv6": ["2001:db8::10"],
@@ -103,7 +106,7 @@ def test_a_peer_known_by_name_alone_is_an_error_that_names_the_variable(specimen
     assert "base_addresses" in caught.value.mend
 
 
-@pytest.mark.parametrize("port", [0, 65536, -1, True, "8080", None])
+@pytest.mark.parametrize("port", [0, 65536, -1, True, "8080"])
 def test_what_is_no_port_number_is_an_error(specimen: Specimen, port: object) -> None:
     specimen.write("roles/base/meta/declares.yml", "")
     values: dict[str, dict[str, object]] = {**PEERS, "web1": {"nginx_port": port}}
@@ -231,6 +234,13 @@ def test_secrets_are_those_of_the_roles_that_have_hosts(specimen: Specimen) -> N
         ("ports: [{port: nginx_port, protocol: tcp, group: [web], purpose: x}]", "unknown key group"),
         ("ports: [{port: nginx_port, world: true, purpose: x}]", "missing key protocol"),
         ("ports: {nginx_port: tcp}", "a list of mappings"),
+        ("ports: [{protocol: tcp, world: true, purpose: x}]", "missing key port"),
+        ("ports: [{port: 80, protocol: tcp, world: true, purpose: x}]", "the name of a variable is expected"),
+        ("ports: [{port: nginx_port, protocol: vrrp, groups: [web], purpose: x}]", "vrrp has no ports"),
+        ("ports: [{protocol: vrrp, groups: [web], limited: true, purpose: x}]", "no connections to count"),
+        ("outgoing: [{port: 53, protocol: udp, purpose: x}]", "nobody who may connect"),
+        ("outgoing: [{url: nginx_url, port: 1, purpose: x}]", "unknown key port"),
+        ("outgoing: [{port: 53, protocol: udp, world: true, limited: true, purpose: x}]", "unknown key limited"),
         ("secrets: [{name: x, kind: rsa}]", "token, given, or ca"),
         ("secrets: [{name: x, kind: ca}]", "token, given, or ca"),
         ("secrets: [{name: x, kind: given, certificate: y}]", "token, given, or ca"),

@@ -68,9 +68,43 @@ def test_groups_that_this_test_does_not_empty_are_those_without_a_play_here(spec
     assert set(validation.REQUIRED_GROUPS) - served == {"cache", "broker"}
 
 
-def test_a_second_load_balancer_is_a_problem(specimen: Specimen) -> None:
-    specimen.replace(HOSTS, "        lb1:\n", "        lb1:\n        lb2:\n          ansible_host: 192.0.2.9\n")
-    assert any("one load balancer is supported" in found for found in specimen.problems())
+SECOND = ("        lb1:\n", "        lb1:\n        lb2:\n          ansible_host: 192.0.2.9\n")
+FLOATING = "loadbalancer_floating_addresses"
+CERTBOT = """
+argument_specs:
+  main:
+    options:
+      certbot_issuer: {type: str, default: "", description: Who issues.}
+"""
+
+
+def test_two_load_balancers_need_no_floating_address(specimen: Specimen) -> None:
+    specimen.replace(HOSTS, *SECOND)
+    assert specimen.problems() == []
+    specimen.add(ENVIRONMENT, f'{FLOATING}: [192.0.2.10, "2001:db8::a"]\n')
+    assert specimen.problems() == []
+
+
+def test_the_last_load_balancer_keeps_the_floating_addresses(specimen: Specimen) -> None:
+    """Else a host that is lost could not be taken out of the inventory without an outage."""
+    specimen.add(ENVIRONMENT, f"{FLOATING}: [192.0.2.10]\n")
+    assert specimen.problems() == []
+
+
+def test_an_issuer_that_is_no_load_balancer_is_a_problem(specimen: Specimen) -> None:
+    specimen.write("roles/certbot/meta/argument_specs.yml", CERTBOT)
+    specimen.write("roles/certbot/defaults/main.yml", 'certbot_issuer: ""\n')
+    specimen.add(ENVIRONMENT, "certbot_issuer: lb1\n")
+    assert specimen.problems() == []
+    specimen.replace(ENVIRONMENT, "certbot_issuer: lb1", "certbot_issuer: web1")
+    assert specimen.problems() == [f"{ENVIRONMENT}:4: certbot_issuer: 'web1' is no host of loadbalancers: lb1"]
+
+
+def test_a_floating_address_that_is_none_is_a_problem(specimen: Specimen) -> None:
+    specimen.replace(HOSTS, *SECOND)
+    specimen.add(ENVIRONMENT, f"{FLOATING}: [192.0.2.10, lb.example.org]\n")
+    (found,) = specimen.problems()
+    assert found.endswith(f"{FLOATING}[1]: 'lb.example.org' is no address")
 
 
 def test_a_group_that_is_not_written_at_all_is_a_problem_too(specimen: Specimen) -> None:

@@ -18,6 +18,16 @@ def test_every_size_has_every_service_and_the_rest_of_the_world(size):
     assert all(host.ipv4.startswith("10.89.3.") for host in raised.hosts)
 
 
+def test_several_balancers_have_addresses_between_them_that_no_host_has():
+    for size in topology.SIZES:
+        raised = build(size, 3)
+        own = {a for host in raised.hosts for a in (host.ipv4, host.ipv6)} | {raised.gateway4, raised.gateway6}
+        assert bool(raised.floating) == (len(raised.group("loadbalancers")) > 1)
+        assert not own & set(raised.floating)
+    assert build("small", 3).front == ("10.89.3.11", "fd89:6e78:7573:3::b")
+    assert build("full", 3).front == build("full", 3).floating == ("10.89.3.10", "fd89:6e78:7573:3::a")
+
+
 def test_interface_names_fit_the_kernels_fifteen_characters():
     for size in topology.SIZES:
         raised = build(size, SUBNETS - 1)

@@ -1,0 +1,158 @@
+"""Clients as people's programs are: each request over a connection of its own, tried again until its time is over."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from deploy.client import Client
+from deploy.inventory import Fleet
+
+PATH = "/healthz"
+# The longest that one attempt waits for a connection, and then for each part of the answer.
+CONNECT_SECONDS, ANSWER_SECONDS = 0.25, 1.0
+BUDGET_SECONDS = 4.0
+PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: when it began and ended (monotonic seconds), its attempts, and whether it was answered at last."""
+
+    began: float
+    ended: float
+    attempts: int
+    answered: bool
+
+
+@dataclass
+class Retrying:
+    """*clients* at once ask for PATH every *pause* seconds, at the address that clients come by."""
+
+    fleet: Fleet
+    clients: int = 4
+    pause: float = 0.1
+    requests: list[Asked] = field(default_factory=list)
+    successes: list[float] = field(default_factory=list)  # when an attempt was answered (monotonic seconds)
+    faults: list[str] = field(default_factory=list)  # why attempts were not
+
+    def __enter__(self) -> Retrying:
+        with Client(self.fleet) as client:
+            self.domain, self.address = client.domain, client.address
+        balancer = self.fleet.need("loadbalancers")[0]
+        self.port = int(self.fleet.value(balancer.name, "loadbalancer_https_port"))
+        self._context = ssl.create_default_context(cafile=str(self.fleet.value(balancer.name, "release_ca_file")))
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(self.clients)]
+        for thread in self._threads:
+            thread.start()
+        self.settle(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=2 * BUDGET_SECONDS)
+
+    @property
+    def lost(self) -> list[Asked]:
+        """The requests that no attempt brought an answer to."""
+        return [each for each in self.requests if not each.answered]
+
+    def settle(self, seconds: float) -> None:
+        """Wait until requests that begin *seconds* from now have ended, answered or not."""
+        until = time.monotonic() + seconds
+        while not any(each.began >= until for each in self.requests[-4 * self.clients :]):
+            assert time.monotonic() < until + 60, "the clients stand still"
+            time.sleep(0.02)
+
+    def away(self, since: float) -> float:
+        """The longest time without an answer to anybody, from *since* (monotonic seconds) on."""
+        times = sorted(at for at in self.successes if at >= since)
+        return max(b - a for a, b in zip([since, *times], [*times, time.monotonic()], strict=True))
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            began = time.monotonic()
+            attempts, answered = 0, False
+            while not answered and time.monotonic() - began < BUDGET_SECONDS:
+                attempts += 1
+                answered = self._attempt()
+                if not answered:
+                    time.sleep(PAUSE_SECONDS)
+            self.requests.append(Asked(began, time.monotonic(), attempts, answered))
+            time.sleep(max(0.0, began + self.pause - time.monotonic()))
+
+    def _attempt(self) -> bool:
+        try:
+            said = ask(self.address, self.port, self.domain, self._context)
+        except OSError as error:
+            self.faults.append(f"{type(error).__name__}: {error}")
+            return False
+        if not said.startswith(b"HTTP/1.1 200 "):
+            self.faults.append(said[:40].decode(errors="replace"))
+            return False
+        self.successes.append(time.monotonic())
+        return True
+
+
+def ask(address: str, port: int, domain: str, context: ssl.SSLContext) -> bytes:
+    """The beginning of an answer to GET PATH over a new connection. OSError: none came."""
+    with socket.create_connection((address, port), timeout=CONNECT_SECONDS) as connection:
+        connection.settimeout(ANSWER_SECONDS)
+        with context.wrap_socket(connection, server_hostname=domain) as secured:
+            secured.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {domain}\r\nConnection: close\r\n\r\n".encode())
+            return secured.recv(4096)
+
+
+@dataclass
+class Handshakes:
+    """New TLS connections, one after the other in each of some threads, to addresses in turn."""
+
+    addresses: list[str]
+    port: int
+    domain: str
+    context: ssl.SSLContext
+    threads: int = 4
+    count: int = 0
+    errors: list[str] = field(default_factory=list)
+    serials: set[str] = field(default_factory=set)
+
+    def __enter__(self) -> Handshakes:
+        self._stop, self._lock = threading.Event(), threading.Lock()
+        self._running = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(self.threads)]
+        for thread in self._running:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._running:
+            thread.join(timeout=20)
+
+    def wait_for(self, count: int, seconds: float, until: Callable[[], object] = lambda: True) -> None:
+        """Wait until *count* connections were made in all, and *until* holds."""
+        deadline = time.monotonic() + seconds
+        while self.count < count or not until():
+            assert time.monotonic() < deadline, f"{self.count} of {count} connections in {seconds} s: {self.errors[:3]}"
+            time.sleep(0.05)
+
+    def _run(self, number: int) -> None:
+        while not self._stop.is_set():
+            number += 1
+            address = self.addresses[number % len(self.addresses)]
+            try:
+                with (
+                    socket.create_connection((address, self.port), timeout=10) as connection,
+                    self.context.wrap_socket(connection, server_hostname=self.domain) as secured,
+                ):
+                    found = secured.getpeercert() or {}
+                with self._lock:
+                    self.count += 1
+                    self.serials.add(str(found.get("serialNumber")))
+            except OSError as error:
+                self.errors.append(f"{address}: {type(error).__name__}: {error}")

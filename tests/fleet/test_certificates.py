@@ -1,0 +1,264 @@
+"""The certificate of several balancers: one issues, the others take, and nobody's connection ends for it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.client import Client
+from deploy.inventory import Fleet
+from lab import faults
+from lab import host as machine
+from lab.errors import LabError
+from lab.state import Lab
+from tests.fleet.conftest import Done, tool
+from tests.fleet.retrying import Handshakes
+from tests.fleet.site import Site
+
+RENEW = (
+    "REQUESTS_CA_BUNDLE=/etc/letsencrypt/acme-ca.pem certbot renew --quiet --force-renewal --no-random-sleep-on-renew"
+)
+KEY = "/etc/certificate-issuer/key"
+TAGS = "certbot,keepalived"
+
+
+class Certificates:
+    """Who issues, and what every balancer serves on its own port."""
+
+    def __init__(self, site: Site, fleet: Fleet) -> None:
+        self.site = site
+        self.names = [each.name for each in fleet.need("loadbalancers")]
+        self.issuer = str(fleet.value(self.names[0], "certbot_issuer") or self.names[0])
+        self.others = [name for name in self.names if name != self.issuer]
+        assert self.others, "a fleet with two load balancers is needed: make up SIZE=full"
+
+    def served(self, name: str) -> str:
+        """The serial that a balancer serves; "" where it serves none."""
+        try:
+            return str(json.loads(self.site.inside(name, "booking-edge", "certificate"))["serial"])
+        except LabError:
+            return ""
+
+    def serials(self) -> set[str]:
+        """What all balancers serve: one serial, when all is well."""
+        return {self.served(name) for name in self.names}
+
+    def renew(self) -> None:
+        """Have the certificate issued anew, as certbot's timer would."""
+        self.site.shell(self.issuer, RENEW)
+
+
+@pytest.fixture(scope="module")
+def certificates(site: Site, fleet: Fleet) -> Certificates:
+    return Certificates(site, fleet)
+
+
+@pytest.fixture
+def in_step(certificates: Certificates) -> Iterator[str]:
+    """Before and after a test all serve one certificate; its serial before."""
+    (before,) = certificates.serials()
+    yield before
+    Site.wait(lambda: len(certificates.serials()) == 1, "one certificate on all balancers")
+
+
+@pytest.fixture
+def handshakes(lab: Lab, fleet: Fleet) -> Iterator[Handshakes]:
+    balancers = fleet.need("loadbalancers")
+    with Client(fleet) as client:
+        domain, front = client.domain, client.address
+    context = ssl.create_default_context(cafile=str(fleet.value(balancers[0].name, "release_ca_file")))
+    port = int(fleet.value(balancers[0].name, "loadbalancer_https_port"))
+    with Handshakes([front, *(each.address for each in balancers)], port, domain, context) as running:
+        yield running
+
+
+def test_renewals_reach_every_balancer_and_no_new_connection_fails(
+    certificates: Certificates, handshakes: Handshakes, in_step: str, soak: bool
+) -> None:
+    seen = {in_step}
+    for _ in range(20 if soak else 2):
+        certificates.renew()
+        (serial,) = certificates.serials()
+        assert serial not in seen
+        seen.add(serial)
+    handshakes.wait_for(50_000 if soak else 500, 3600 if soak else 120)
+    print(f"{len(seen) - 1} renewals under {handshakes.count} new TLS connections: {len(handshakes.errors)} errors")
+    assert handshakes.errors == []
+    assert len(handshakes.serials) >= len(seen) - 1, "clients have met what was renewed"
+
+
+def test_a_restarted_balancer_refuses_connections(
+    site: Site, certificates: Certificates, handshakes: Handshakes, fleet: Fleet
+) -> None:
+    """The control of the test above: the same clients notice."""
+    unit = f"{fleet.value(certificates.names[0], 'loadbalancer_engine')}.service"
+    before = handshakes.count
+    site.inside(certificates.others[0], "systemctl", "restart", unit)
+    handshakes.wait_for(before + 100, 60)
+    assert handshakes.errors
+
+
+def test_a_balancer_that_is_away_fails_the_renewal_loudly_and_catches_up(
+    lab: Lab, site: Site, certificates: Certificates, in_step: str
+) -> None:
+    away = certificates.others[0]
+    # ExecStopPost of certbot.service compares; a renewal that is not due does not, so it is forced by hand.
+    override = site.path(certificates.issuer, "/run/systemd/system/certbot.service.d/90-test.conf")
+    override.parent.mkdir(parents=True, exist_ok=True)
+    override.write_text(f"[Service]\nExecStart=\nExecStart=/bin/sh -c '{RENEW}'\n")
+    try:
+        site.inside(certificates.issuer, "systemctl", "daemon-reload")
+        faults.cut(lab, site.host(away))
+        with pytest.raises(LabError):
+            site.inside(certificates.issuer, "systemctl", "start", "certbot.service")
+        journal = site.inside(certificates.issuer, "journalctl", "--unit=certbot", "--lines=20", "--output=cat")
+        assert f"  {away}: " in journal
+        folder = "/var/lib/prometheus/node-exporter"
+        metrics = site.path(certificates.issuer, f"{folder}/certificate_issuer.prom").read_text()
+        assert f'booking_certificate_in_step{{balancer="{away}"}} 0' in metrics
+        assert certificates.served(certificates.issuer) != in_step
+        assert certificates.served(away) == in_step, "it serves what it has"
+    finally:
+        faults.mend(lab, site.host(away))
+        override.unlink()
+        site.inside(certificates.issuer, "systemctl", "daemon-reload")
+        site.shell(certificates.issuer, "systemctl reset-failed certbot.service || true")
+    # What the timer starts.
+    site.inside(certificates.issuer, "systemctl", "start", "certificate-issuer.service")
+    assert len(certificates.serials()) == 1
+
+
+def ssh(site: Site, certificates: Certificates, *words: str, key: str = KEY, start: str = "") -> Done:
+    """ssh with the issuer's key to another balancer, from *start* (the issuer)."""
+    import subprocess
+
+    target = site.host(certificates.others[0]).ipv4
+    options = (
+        f"-F none -i {key} -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile=/dev/null "
+        "-o StrictHostKeyChecking=no -o ConnectTimeout=5 -o LogLevel=ERROR -o ExitOnForwardFailure=yes"
+    )
+    command = " ".join(words).format(options=options, to=f"certificate@{target}", address=target)
+    enter = faults._enter(site.lab, site.host(start or certificates.issuer), "sh", "-c", command)
+    return subprocess.run(
+        enter, capture_output=True, text=True, check=False, timeout=30, stdin=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "ssh {options} {to}",
+        "ssh {options} -tt {to}",
+        "ssh {options} {to} id",
+        "ssh {options} {to} 'sh -c id'",
+        "ssh {options} {to} sudo -n id",
+        "ssh {options} {to} sudo -n /usr/local/sbin/booking-edge certificate",
+        "ssh {options} {to} cat /etc/loadbalancer/certs/site.pem",
+        "scp {options} {to}:/etc/hostname /tmp/stolen",
+        "scp -O {options} {to}:/etc/hostname /tmp/stolen",
+        "ssh {options} -s {to} sftp",
+    ],
+)
+def test_the_key_that_hands_on_can_do_nothing_else(
+    site: Site, certificates: Certificates, in_step: str, attempt: str
+) -> None:
+    done = ssh(site, certificates, attempt)
+    assert done.returncode != 0, done.stdout
+    assert "uid=" not in done.stdout
+    assert "serial" not in done.stdout
+    assert "-----" not in done.stdout
+    assert not site.path(certificates.issuer, "/tmp/stolen").exists()
+    assert certificates.serials() == {in_step}
+
+
+def test_it_forwards_no_port(site: Site, certificates: Certificates) -> None:
+    local = ssh(site, certificates, "ssh {options} -W 127.0.0.1:22 {to}")
+    assert local.returncode != 0
+    assert "SSH-2.0" not in local.stdout
+    remote = ssh(site, certificates, "ssh {options} -N -R 40022:127.0.0.1:22 {to}")
+    assert remote.returncode != 0
+
+
+def test_it_is_good_from_the_issuer_alone(site: Site, fleet: Fleet, certificates: Certificates) -> None:
+    elsewhere = fleet.group("web")[0].name
+    copy = "/root/copied-key"
+    path = site.path(elsewhere, copy)
+    path.write_text(site.path(certificates.issuer, KEY).read_text())
+    path.chmod(0o600)
+    bundle = site.path(certificates.issuer, "/etc/loadbalancer/certs/site.pem").read_text()
+    try:
+        # From its own host the same words hand the bundle over: the control.
+        words = "printf %s '" + bundle.replace("{", "{{").replace("}", "}}") + "' | ssh {options} {to}"
+        assert ssh(site, certificates, words).stdout.strip() == "unchanged"
+        refused = ssh(site, certificates, words, key=copy, start=elsewhere)
+        assert refused.returncode == 255
+        # The firewall alone does it; behind it, sshd would.
+        keys = site.path(certificates.others[0], "/etc/ssh/certificate.keys").read_text()
+        assert f'from="{site.host(certificates.issuer).ipv4},' in keys
+    finally:
+        path.unlink()
+
+
+def test_what_is_no_bundle_of_the_service_is_refused(site: Site, certificates: Certificates, in_step: str) -> None:
+    foreign = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj /CN=x "
+        "-addext subjectAltName=DNS:elsewhere.example.org -keyout /dev/stdout 2>/dev/null"
+    )
+    done = ssh(site, certificates, f"({foreign} | tac | tac) | ssh {{options}} {{to}}")
+    assert done.returncode != 0
+    assert "booking-edge:" in done.stderr
+    assert certificates.serials() == {in_step}
+
+
+@pytest.fixture
+def without(lab: Lab, env: str) -> Iterator[Callable[[str], str]]:
+    """An environment of the same hosts without one of them: without("web3")."""
+    folder = lab.inventory.with_name(f"{env}-without")
+
+    def make(name: str) -> str:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(lab.inventory, folder, symlinks=True)
+        hosts = folder / "hosts.yml"
+        said = yaml.safe_load(hosts.read_text())
+        for group in (said["all"], *said["all"]["children"].values()):
+            group["hosts"].pop(name, None)
+        hosts.write_text(yaml.safe_dump(said))
+        return str(Path("inventories") / folder.name)
+
+    yield make
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def converge(inventory: str) -> Done:
+    return tool(
+        "ansible-playbook", "-i", inventory, "site.yml", "--limit", "localhost,loadbalancers", "--tags", TAGS
+    )
+
+
+def test_a_lost_issuer_is_followed_by_another_which_issues(
+    lab: Lab, env: str, site: Site, certificates: Certificates, in_step: str, without: Callable[[str], str]
+) -> None:
+    lost, heir = certificates.issuer, certificates.others[0]
+    machine.crash(lab, site.host(lost))
+    try:
+        assert certificates.served(heir) == in_step, "it serves what it has"
+        done = converge(without(lost))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert certificates.served(heir) not in ("", in_step)
+        assert site.inside(heir, "systemctl", "is-enabled", "certbot.timer").strip() == "enabled"
+        with Client(site.fleet) as client:
+            assert client.request("GET", "/healthz").status_code == 200, "by the floating address"
+    finally:
+        target = site.host(lost)
+        machine.start(lab, target)
+        machine.wait(lab, (target,))
+        done = converge(f"inventories/{env}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(certificates.serials()) == 1
+    assert site.shell(heir, "systemctl is-enabled certbot.timer || true").strip() == "disabled"
