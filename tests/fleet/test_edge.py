@@ -2,6 +2,7 @@
 
 from tests.fleet.load import Load
 
+
 def test_certificate_was_issued_by_the_acme_authority(fleet, on):
     """Trust in its root is what every client of these tests verifies; this names the issuer."""
     name = fleet.group("loadbalancers")[0].name

@@ -17,7 +17,7 @@ from tests.fleet.conftest import tool, wait_until
 
 WANTED = "/var/lib/firewall/wanted/etc/ufw"
 # Rules that let nobody in by ssh, as a mistake would; established connections go on.
-WITHOUT_SSH = "sed '/--dport 22 /d' {0}/user.rules > {1}/user.rules; sed '/--dport 22 /d' {0}/user6.rules > {1}/user6.rules"
+WITHOUT_SSH = "for file in user.rules user6.rules; do sed '/--dport 22 /d' {0}/$file > {1}/$file; done"
 LOCK_OUT = WITHOUT_SSH.format("/etc/ufw", WANTED)
 # Long enough that it cannot be what brings the rules back while a test runs.
 NEVER = 600
@@ -32,10 +32,10 @@ def name(fleet):
 @pytest.fixture
 def console(site, name):
     """Runs a script on that host past its network, as a provider's console does, and afterwards puts its rules back."""
-    before = site.shell(name, f"cd {WANTED} && tar -c . | base64 -w0")
+    kept = "/var/tmp/firewall-before"  # a reboot leaves it
+    site.shell(name, f"rm -rf {kept} && cp -a {WANTED} {kept}")
     yield lambda script: site.shell(name, script)
-    site.shell(name, f"cd {WANTED} && echo {before} | base64 -d | tar -x --same-owner")
-    site.shell(name, f"cp -p {WANTED}/user.rules {WANTED}/user6.rules /etc/ufw/; firewall-guard revert")
+    site.shell(name, f"cp -a {kept}/. {WANTED}/ && cp -a {kept}/. /etc/ufw/ && rm -r {kept}; firewall-guard revert")
     assert site.shell(name, "firewall-guard status && echo in force").strip() == "in force"
 
 
@@ -111,6 +111,19 @@ def test_rules_that_are_in_etc_come_up_at_boot_whether_confirmed_or_not(on, site
     console("cp -a /etc/ufw /run/good && " + WITHOUT_SSH.format("/run/good", "/etc/ufw"))
     site.reboot(name)
     assert not answers(on, name)
+
+
+def test_the_first_rules_of_a_host_are_taken_back_to_no_firewall_and_come_up_at_boot_once_confirmed(on, name, console):
+    policy = "iptables -w -S INPUT | head -1; grep ENABLED /etc/ufw/ufw.conf"
+    assert on(name, "ufw --force disable").returncode == 0
+    assert on(name, policy).stdout.split("\n")[:2] == ["-P INPUT ACCEPT", "ENABLED=no"]
+    for end, outcome in (("revert", ["-P INPUT ACCEPT", "ENABLED=no"]), ("confirm", ["-P INPUT DROP", "ENABLED=yes"])):
+        done = on(name, f"firewall-guard load {NEVER}")
+        assert done.returncode == 0, done.stderr
+        assert on(name, policy).stdout.split("\n")[:2] == ["-P INPUT DROP", "ENABLED=no"], "in the kernel alone"
+        assert on(name, f"firewall-guard {end}").returncode == 0
+        assert on(name, policy).stdout.split("\n")[:2] == outcome
+    assert on(name, "firewall-guard status").returncode == 0
 
 
 def test_rules_that_cannot_be_loaded_change_nothing(on, name, console):

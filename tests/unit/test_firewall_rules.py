@@ -165,7 +165,7 @@ def test_ufws_files_have_every_kind_of_rule_in_ufws_words() -> None:
         "firewall_deny_out": True,
     }
     four, six = (_rendered(name, **variables) for name in ("user.rules", "user6.rules"))
-    comment = "VRRP".encode().hex()
+    comment = b"VRRP".hex()
     assert _after(four, f"allow vrrp any 0.0.0.0/0 any 192.0.2.11 in comment={comment}") == [
         "-A ufw-user-input -p 112 -s 192.0.2.11 -j ACCEPT"
     ]
