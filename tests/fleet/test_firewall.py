@@ -25,8 +25,8 @@ NEVER = 600
 
 @pytest.fixture
 def name(fleet):
-    """The host that is locked out: nobody's request needs it."""
-    return fleet.group("broker")[0].name
+    """The host that is locked out and rebooted: of all roles its own starts soonest."""
+    return fleet.group("loadbalancers")[-1].name
 
 
 @pytest.fixture
@@ -114,6 +114,7 @@ def test_rules_that_are_in_etc_come_up_at_boot_whether_confirmed_or_not(on, site
 
 
 def test_the_first_rules_of_a_host_are_taken_back_to_no_firewall_and_come_up_at_boot_once_confirmed(on, name, console):
+    """Nothing has tracked the connection over which they are loaded, and it comes to its end all the same."""
     policy = "iptables -w -S INPUT | head -1; grep ENABLED /etc/ufw/ufw.conf"
     assert on(name, "ufw --force disable").returncode == 0
     assert on(name, policy).stdout.split("\n")[:2] == ["-P INPUT ACCEPT", "ENABLED=no"]
