@@ -1,7 +1,8 @@
-"""One role's files as typed data: defaults, argument specs, declared ports, scheduled jobs and secrets."""
+"""One role's files as typed data: defaults, argument specs, declared ports, scheduled jobs, secrets and holds."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import yaml
 
 from deploy.errors import UsageError
+
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.*-]+")  # Debian Policy 5.6.1
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Cron:
 
 @dataclass(frozen=True)
 class Role:
-    """One role as its files describe it; options is the argument spec's `options` of the entry point main."""
+    """One role as its files describe it; options is the argument spec's `options` of the entry point main. holds:
+    Debian packages that no unattended upgrade may touch, `*` for any characters."""
 
     name: str
     defaults: Mapping[str, Any]
@@ -62,6 +66,7 @@ class Role:
     ports: tuple[Port, ...]
     secrets: tuple[Secret, ...]
     crons: tuple[Cron, ...] = ()
+    holds: tuple[str, ...] = ()
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -95,6 +100,7 @@ def read_role(folder: Path) -> Role:
         ports=tuple(_port(entry, declares) for entry in mappings(declared.get("ports"), declares)),
         secrets=tuple(_secret(entry, declares) for entry in mappings(declared.get("secrets"), declares)),
         crons=tuple(_cron(entry, declares) for entry in mappings(declared.get("crons"), declares)),
+        holds=_holds(declared.get("holds"), declares),
     )
 
 
@@ -133,6 +139,13 @@ def _cron(entry: Mapping[str, Any], path: Path) -> Cron:
     if not entry["groups"] or not isinstance(entry["groups"], list):
         raise UsageError(f"crons {entry['jobs']}: groups lists those whose hosts have them", str(path))
     return Cron(entry["jobs"], tuple(entry["groups"]))
+
+
+def _holds(data: Any, path: Path) -> tuple[str, ...]:
+    for name in data or ():
+        if not isinstance(name, str) or not _PACKAGE.fullmatch(name):
+            raise UsageError(f"holds: {name!r} is no name of a package, with * for any characters", str(path))
+    return tuple(data or ())
 
 
 def _only(entry: Mapping[str, Any], known: set[str], needed: set[str], path: Path) -> None:
