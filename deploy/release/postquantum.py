@@ -55,6 +55,7 @@ class HybridExchange:
             hashed.add_string(part)
         transport._set_K_H(secret, self.hash_algo(hashed.asbytes()).digest())
         transport._verify_key(host_key, signature)
+        transport.outlasts = True
         transport._activate_outbound()
 
     def secret(self, answer: bytes) -> bytes:
@@ -70,7 +71,12 @@ class HybridExchange:
 
 
 class Transport(paramiko.Transport):
-    """paramiko's transport, which prefers the hybrid exchange: `SSHClient.connect(…, transport_factory=Transport)`."""
+    """paramiko's transport, which prefers the hybrid exchange: `SSHClient.connect(…, transport_factory=Transport)`.
+
+    outlasts: whether the keys in use were agreed on by it.
+    """
+
+    outlasts = False
 
     _preferred_kex = (NAME, *paramiko.Transport._preferred_kex)
     _kex_info: ClassVar[dict[str, Any]] = {**paramiko.Transport._kex_info, NAME: HybridExchange}

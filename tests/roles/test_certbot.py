@@ -34,3 +34,7 @@ def test_renewal_runs_by_timer_and_hands_the_certificate_on(host):
 
 def test_certificate_is_not_about_to_expire(host):
     assert host.run(f"openssl x509 -in {LIVE}/cert.pem -noout -checkend {20 * 86400}").rc == 0
+
+
+def test_renewal_runs_in_a_sandbox(exposure):
+    assert exposure("certbot.service") <= 2.0
