@@ -82,7 +82,7 @@ def test_the_kernel_has_the_settings_that_this_host_may_decide(host):
 
 
 def test_no_program_leaves_its_memory_on_disk(host):
-    assert "hard    core    0" in host.file("/etc/security/limits.d/60-nexus.conf").content_string
+    assert "*       -       core    0" in host.file("/etc/security/limits.d/60-nexus.conf").content_string
     assert "DefaultLimitCORE=0" in host.file("/etc/systemd/system.conf.d/60-nexus.conf").content_string
     assert host.check_output("su -s /bin/sh deploy -c 'ulimit -c'") == "0"
 
