@@ -81,7 +81,9 @@ class Transport(paramiko.Transport):
     _preferred_kex = (NAME, *paramiko.Transport._preferred_kex)
     _kex_info: ClassVar[dict[str, Any]] = {**paramiko.Transport._kex_info, NAME: HybridExchange}
     # those with authentication first, as the hosts offer no others
-    _preferred_ciphers = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com", *paramiko.Transport._preferred_ciphers[:3])
+    _preferred_ciphers = (
+        "aes256-gcm@openssh.com", "aes128-gcm@openssh.com", *paramiko.Transport._preferred_ciphers[:3],
+    )  # fmt: skip
 
     def _compute_key(self, id: str, nbytes: int) -> bytes:  # noqa: A002 - paramiko's own name
         """A key of RFC 4253, 7.2. This exchange's secret goes in as a string and not as a number: without the zero

@@ -70,9 +70,14 @@ def host(request: pytest.FixtureRequest, env: str):  # type: ignore[no-untyped-d
 @pytest.fixture
 def exposure(host):  # type: ignore[no-untyped-def] # testinfra has no types
     """How much a unit exposes (0.0 to 10.0), by `systemd-analyze security`."""
-    return lambda unit: float(
-        re.search(r"exposure level for .*: ([\d.]+)", host.run(f"systemd-analyze security --no-pager '{unit}'").stdout)[1]
-    )
+
+    def asked(unit: str) -> float:
+        said = host.run(f"systemd-analyze security --no-pager '{unit}'").stdout
+        found = re.search(r"exposure level for .*: ([\d.]+)", said)
+        assert found, f"{unit}: {said[-300:]}"
+        return float(found[1])
+
+    return asked
 
 
 @pytest.fixture
