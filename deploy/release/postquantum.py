@@ -20,6 +20,7 @@ NAME = "mlkem768x25519-sha256"
 INIT, REPLY = 30, 31  # SSH_MSG_KEX_HYBRID_INIT and _REPLY, the numbers of every exchange of RFC 5656
 CIPHERTEXT_BYTES = 1088  # of ML-KEM-768 (FIPS 203, table 3)
 X25519_BYTES = 32
+_THEIRS: Any = paramiko.Transport  # of what it is made of, its types say nothing
 
 
 class HybridExchange:
@@ -78,18 +79,18 @@ class Transport(paramiko.Transport):
 
     outlasts = False
 
-    _preferred_kex = (NAME, *paramiko.Transport._preferred_kex)
-    _kex_info: ClassVar[dict[str, Any]] = {**paramiko.Transport._kex_info, NAME: HybridExchange}
+    _preferred_kex = (NAME, *_THEIRS._preferred_kex)
+    _kex_info: ClassVar[dict[str, Any]] = {**_THEIRS._kex_info, NAME: HybridExchange}
     # those with authentication first, as the hosts offer no others
     _preferred_ciphers = (
-        "aes256-gcm@openssh.com", "aes128-gcm@openssh.com", *paramiko.Transport._preferred_ciphers[:3],
+        "aes256-gcm@openssh.com", "aes128-gcm@openssh.com", *_THEIRS._preferred_ciphers[:3],
     )  # fmt: skip
 
     def _compute_key(self, id: str, nbytes: int) -> bytes:  # noqa: A002 - paramiko's own name
         """A key of RFC 4253, 7.2. This exchange's secret goes in as a string and not as a number: without the zero
         byte before a high first bit."""
         if not isinstance(self.K, bytes):
-            return bytes(super()._compute_key(id, nbytes))
+            return bytes(_THEIRS._compute_key(self, id, nbytes))
         shared = Message()
         shared.add_string(self.K)
         shared.add_bytes(self.H)
