@@ -83,4 +83,4 @@ def test_private_key_is_private(host):
 
 
 def test_the_service_runs_in_a_sandbox(exposure):
-    assert exposure("haproxy.service") <= 2.6
+    assert exposure("haproxy.service") <= 2.8
