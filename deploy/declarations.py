@@ -125,6 +125,12 @@ def packages(view: View, hosts: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
+def holds(view: View, host: str) -> list[str]:
+    """Debian packages of `host` that only an operator may upgrade, because they serve requests: names, with `*` for
+    any characters; sorted, each once."""
+    return sorted({name for role in view.tree.roles_of(host, view.groups) for name in view.tree.role(role).holds})
+
+
 def secrets(tree: Tree, groups: Mapping[str, Sequence[str]]) -> list[Secret]:
     """The secrets that the roles of an inventory with these groups declare, in site.yml's order."""
     hosts = groups.get("all", ())

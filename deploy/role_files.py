@@ -1,7 +1,8 @@
-"""One role's files as typed data: defaults, argument specs, declared ports, scheduled jobs and secrets."""
+"""One role's files as typed data: defaults, argument specs, declared ports, scheduled jobs, secrets and holds."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import yaml
 
 from deploy.errors import UsageError
 from deploy.rules import PROTOCOLS, WITH_PORTS
+
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.*-]+")  # Debian Policy 5.6.1
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Cron:
 
 @dataclass(frozen=True)
 class Role:
-    """One role as its files describe it; options is the argument spec's `options` of the entry point main."""
+    """One role as its files describe it; options is the argument spec's `options` of the entry point main. holds:
+    Debian packages that no unattended upgrade may touch, `*` for any characters."""
 
     name: str
     defaults: Mapping[str, Any]
@@ -72,6 +76,7 @@ class Role:
     secrets: tuple[Secret, ...]
     crons: tuple[Cron, ...] = ()
     outgoing: tuple[Port, ...] = ()
+    holds: tuple[str, ...] = ()
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -106,6 +111,7 @@ def read_role(folder: Path) -> Role:
         secrets=tuple(_secret(entry, declares) for entry in mappings(declared.get("secrets"), declares)),
         crons=tuple(_cron(entry, declares) for entry in mappings(declared.get("crons"), declares)),
         outgoing=tuple(_outgoing(entry, declares) for entry in mappings(declared.get("outgoing"), declares)),
+        holds=_holds(declared.get("holds"), declares),
     )
 
 
@@ -164,6 +170,13 @@ def _cron(entry: Mapping[str, Any], path: Path) -> Cron:
     if not entry["groups"] or not isinstance(entry["groups"], list):
         raise UsageError(f"crons {entry['jobs']}: groups lists those whose hosts have them", str(path))
     return Cron(entry["jobs"], tuple(entry["groups"]))
+
+
+def _holds(data: Any, path: Path) -> tuple[str, ...]:
+    for name in data or ():
+        if not isinstance(name, str) or not _PACKAGE.fullmatch(name):
+            raise UsageError(f"holds: {name!r} is no name of a package, with * for any characters", str(path))
+    return tuple(data or ())
 
 
 def _only(entry: Mapping[str, Any], known: set[str], needed: set[str], path: Path) -> None:

@@ -21,6 +21,8 @@ BASE = (
 )
 # The packages of `outside`, the host that plays the rest of the world.
 OUTSIDE = ("dnsmasq", "pebble", "python3-aiosmtpd")
+# What tests ask hosts with.
+AUDITORS = ("lynis",)
 CUSTOMIZE = Path(__file__).with_name("customize-image")
 
 
@@ -35,7 +37,7 @@ def role_packages(roles: Path = ROOT / "roles") -> list[str]:
 
 def packages(*, baked: bool) -> list[str]:
     """What the image holds; unbaked, only what a provider's fresh server has."""
-    extra = [*OUTSIDE, *role_packages()] if baked else []
+    extra = [*OUTSIDE, *AUDITORS, *role_packages()] if baked else []
     return [*BASE, *sorted(set(extra) - set(BASE))]
 
 

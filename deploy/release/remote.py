@@ -16,7 +16,7 @@ from typing import Any
 import paramiko
 
 from deploy.errors import Exit
-from deploy.release import commands
+from deploy.release import commands, postquantum
 from deploy.release.conversation import Conversation, Said
 from deploy.release.settings import DEPLOY_USER, Settings, Target
 
@@ -72,7 +72,7 @@ class Remote:
             self._client.connect(
                 target.address, target.port, DEPLOY_USER, key_filename=target.key_file or None, sock=sock,
                 allow_agent=not target.key_file, look_for_keys=not target.key_file,
-                timeout=seconds, banner_timeout=seconds, auth_timeout=seconds,
+                timeout=seconds, banner_timeout=seconds, auth_timeout=seconds, transport_factory=postquantum.Transport,
             )  # fmt: skip
             if transport := self._client.get_transport():
                 transport.set_keepalive(KEEPALIVE_SECONDS)

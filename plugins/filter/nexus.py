@@ -73,6 +73,11 @@ def crons(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[
     return [job.plain() for job in declarations.crons(HostvarsView(hostvars, groups), host)]
 
 
+def holds(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """`hostvars | nexus_holds(inventory_hostname, groups)`: packages that no unattended upgrade touches."""
+    return declarations.holds(HostvarsView(hostvars, groups), host)
+
+
 def value(hostvars: Mapping[str, Any], host: str, name: str) -> Any:
     """`hostvars | nexus_value('db1', 'postgresql_port')`: a variable of any host, role defaults included."""
     return HostvarsView(hostvars, {}).value(host, name)
@@ -127,6 +132,7 @@ class FilterModule:
             "nexus_firewall_rules": firewall_rules,
             "nexus_firewall_outgoing": firewall_outgoing,
             "nexus_crons": crons,
+            "nexus_holds": holds,
             "nexus_value": value,
             "nexus_addresses": addresses,
             "nexus_address": address,

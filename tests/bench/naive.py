@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fabric import Connection, SerialGroup, ThreadingGroup
 
+from deploy.release import postquantum
 from tests.fleet import commits
 from tests.fleet.site import TOOLS, Site
 
@@ -30,7 +31,7 @@ class Naive:
 
     def __init__(self, site: Site, wheels: Path) -> None:
         self.site, self.wheels = site, wheels
-        options = {"key_filename": str(site.lab.key)}
+        options = {"key_filename": str(site.lab.key), "transport_factory": postquantum.Transport}
         connections = [
             Connection(site.host(name).ipv4, user="ops", connect_kwargs=options, connect_timeout=10)
             for name in site.web

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import tempfile
 from functools import lru_cache
@@ -64,6 +65,19 @@ def host(request: pytest.FixtureRequest, env: str):  # type: ignore[no-untyped-d
     found = connection(env, request.param)
     found.name = request.param
     return found
+
+
+@pytest.fixture
+def exposure(host):  # type: ignore[no-untyped-def] # testinfra has no types
+    """How much a unit exposes (0.0 to 10.0), by `systemd-analyze security`."""
+
+    def asked(unit: str) -> float:
+        said = host.run(f"systemd-analyze security --no-pager '{unit}'").stdout
+        found = re.search(r"exposure level for .*: ([\d.]+)", said)
+        assert found, f"{unit}: {said[-300:]}"
+        return float(found[1])
+
+    return asked
 
 
 @pytest.fixture

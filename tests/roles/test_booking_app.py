@@ -103,3 +103,10 @@ def test_nothing_that_was_begun_is_left_half_done(host):
 
 def test_release_comes_back_at_boot(host):
     assert host.service("booking-boot").is_enabled
+
+
+def test_units_of_the_service_expose_at_most_what_they_need(host, exposure):
+    listed = host.check_output("systemctl list-units --plain --no-legend 'booking-*@*.service' | cut -d' ' -f1")
+    assert listed
+    assert {unit: found for unit in listed.split() if (found := exposure(unit)) > 1.2} == {}
+    assert exposure("booking-boot.service") <= 2.0

@@ -89,3 +89,7 @@ def test_secrets_are_roots(host, issuer):
     assert host.file("/etc/certificate-issuer").mode == 0o700
     if host.file("/etc/certificate-issuer/key").exists:
         assert host.file("/etc/certificate-issuer/key").mode == 0o600
+
+
+def test_renewal_runs_in_a_sandbox(exposure):
+    assert exposure("certbot.service") <= 2.0

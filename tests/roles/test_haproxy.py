@@ -80,3 +80,7 @@ def test_old_protocols_are_refused(host, value):
 def test_private_key_is_private(host):
     assert host.file("/etc/haproxy/certs").mode == 0o700
     assert host.file("/etc/haproxy/certs/site.pem").mode == 0o600
+
+
+def test_the_service_runs_in_a_sandbox(exposure):
+    assert exposure("haproxy.service") <= 2.8

@@ -38,3 +38,7 @@ def test_answers_tell_which_host_gave_them_and_no_name(host, value):
         )
         assert f"X-Served-By: {tag(host.name)}" in answer.splitlines(), path
         assert host.name not in answer, path
+
+
+def test_the_service_runs_in_a_sandbox(exposure):
+    assert exposure("nginx.service") <= 2.6

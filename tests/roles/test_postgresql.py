@@ -51,3 +51,7 @@ def test_only_application_hosts_may_come_and_only_over_tls(host, fleet, value):
 def test_configuration_has_no_error(host):
     assert sql(host, "SELECT count(*) FROM pg_file_settings WHERE error IS NOT NULL") == "0"
     assert sql(host, "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL") == "0"
+
+
+def test_the_server_runs_in_a_sandbox(exposure):
+    assert exposure("postgresql@17-main.service") <= 2.6

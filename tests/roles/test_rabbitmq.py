@@ -70,3 +70,8 @@ def test_memory_and_disk_are_bounded_as_declared(host, value):
 
 def test_broker_has_no_plugin(host):
     assert ctl(host, "status")["active_plugins"] == []
+
+
+def test_the_broker_and_its_port_mapper_run_in_a_sandbox(exposure):
+    assert exposure("rabbitmq-server.service") <= 2.0
+    assert exposure("epmd.service") <= 2.0

@@ -22,3 +22,7 @@ def test_memory_is_bounded_and_nothing_is_written(host, value):
 def test_password_is_readable_by_the_server_alone(host):
     found = host.file("/etc/redis/redis.conf")
     assert (found.user, found.mode) == ("redis", 0o640)
+
+
+def test_the_service_runs_in_a_sandbox(exposure):
+    assert exposure("redis-server.service") <= 2.0

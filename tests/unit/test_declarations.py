@@ -327,3 +327,18 @@ def test_the_first_play_stops_at_a_misspelled_variable_with_its_file_and_line(sp
     assert run.returncode != 0
     assert f"{ENVIRONMENT}:4: haproxy_maxcon: unknown variable; did you mean haproxy_maxconn?" in run.stdout
     assert not (specimen.root / "out.yml").exists()
+
+
+def test_held_packages_are_those_of_the_roles_of_a_host(specimen: Specimen) -> None:
+    specimen.write("roles/base/meta/declares.yml", "holds: [python3.13, erlang-*]")
+    specimen.write("roles/haproxy/meta/declares.yml", "holds: [haproxy, python3.13]")
+    view = specimen.view(GROUPS, **PEERS)
+    assert declarations.holds(view, "lb1") == ["erlang-*", "haproxy", "python3.13"]
+    assert declarations.holds(view, "db1") == ["erlang-*", "python3.13"]
+
+
+@pytest.mark.parametrize("name", ["Nginx", "a b", "x;y", "(nginx)", 5])
+def test_a_hold_that_is_no_name_of_a_package_is_refused(specimen: Specimen, name: object) -> None:
+    specimen.write("roles/base/meta/declares.yml", yaml.safe_dump({"holds": [name]}))
+    with pytest.raises(UsageError, match="no name of a package"):
+        declarations.holds(specimen.view(GROUPS, **PEERS), "db1")
