@@ -115,7 +115,7 @@ class Environment:
         return self._long_enough(name, self.credential(name))
 
     def signing_keys(self, *names: str) -> list[str]:
-        """Those of some signing keys that are there: each may be missing, and is as `signing_key` otherwise."""
+        """Those of some signing keys that are there; else each is as of `signing_key`."""
         keys = [self._long_enough(name, self.optional_credential(name)) for name in names]
         return [key for key in keys if key]
 

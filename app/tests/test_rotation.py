@@ -1,4 +1,4 @@
-"""While a signing key is renewed, what either key signed is good; afterwards, what the old one signed is not."""
+"""While a signing key is renewed, what either key signed is good; afterwards the old one's is not."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta

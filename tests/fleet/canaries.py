@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 LEAST = 20  # characters of what is looked for: less would be found by chance
-NO_FILES = ("/proc", "/sys", "/dev", "/run/credentials", "/usr/lib", "/usr/share", "/usr/bin", "/var/lib/apt", "/var/cache/apt")
+# What is no file of a disk, what only its unit sees, and what Debian's packages brought.
+NO_FILES = {Path(each) for each in ("/proc", "/sys", "/dev", "/run/credentials", "/usr/lib", "/usr/share", "/usr/bin",
+                                    "/var/lib/apt", "/var/cache/apt")}
 LARGEST = 64 * 1024 * 1024
 WHOLE = ("/var/log", "/var/lib/booking", "/var/lib/cron-once")  # looked through whoever may read them
 
@@ -43,7 +45,8 @@ def processes():
         if folder.name.isdigit() and int(folder.name) not in own:
             for kind in ("cmdline", "environ"):
                 try:
-                    yield f"{kind} of process {folder.name} ({(folder / 'comm').read_text().strip()})", (folder / kind).read_bytes()
+                    content, name = (folder / kind).read_bytes(), (folder / "comm").read_text().strip()
+                    yield f"{kind} of process {folder.name} ({name})", content
                 except OSError:
                     continue
 
@@ -61,25 +64,22 @@ def files():
     """(place, bytes) of what everybody may read, and of logs and ledgers."""
     for top, folders, names in os.walk("/"):
         whole = top.startswith(WHOLE)
-        folders[:] = [
-            name for name in folders
-            if os.path.join(top, name) not in NO_FILES and (whole or open_to_all(os.path.join(top, name), stat.S_IXOTH)
-                                                            or os.path.join(top, name).startswith(WHOLE))
-        ]
-        for name in names:
-            path = os.path.join(top, name)
+        folders[:] = [name for name in folders if is_entered(Path(top, name), whole)]
+        for path in (Path(top, name) for name in names):
             try:
-                known = os.lstat(path)
+                known = path.lstat()
                 if stat.S_ISREG(known.st_mode) and known.st_size < LARGEST and (whole or known.st_mode & stat.S_IROTH):
-                    yield path, Path(path).read_bytes()
+                    yield str(path), path.read_bytes()
             except OSError:
                 continue
 
 
-def open_to_all(path, bit):
-    """Whether everybody may do this with a folder; no link is followed."""
+def is_entered(folder, whole):
+    """Whether what is in a folder is looked at: everybody may go in, or it is to be looked through as a whole."""
     try:
-        return bool(os.lstat(path).st_mode & bit)
+        return folder not in NO_FILES and (
+            whole or str(folder).startswith(WHOLE) or bool(folder.lstat().st_mode & stat.S_IXOTH)
+        )
     except OSError:
         return False
 

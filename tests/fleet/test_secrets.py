@@ -101,8 +101,8 @@ def test_no_secret_is_in_the_repository_nor_in_what_is_built(lab):
 
 @pytest.mark.parametrize("make", ["{}", "psql://booking:{}@db", '"{}"'])
 def test_control_every_shape_of_a_secret_is_known(make):
-    import base64  # noqa: PLC0415 - one test's own
-    from urllib.parse import quote  # noqa: PLC0415 - as above
+    import base64
+    from urllib.parse import quote
 
     secret = "a+b/c=" + secrets.token_urlsafe(32)
     text = make.format(secret)

@@ -294,7 +294,7 @@ def test_an_environment_that_was_made_before_there_was_a_key_of_tokens_gets_one_
 
 
 def test_a_kind_that_is_not_there_is_named_with_those_that_are(root: Path, job: Callable[..., Job]) -> None:
-    with pytest.raises(UsageError, match="database.*ssh"):
+    with pytest.raises(UsageError, match=r"database.*ssh"):
         job(Hands(root), "databse").rotate()
 
 

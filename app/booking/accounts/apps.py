@@ -9,7 +9,7 @@ class AccountsConfig(AppConfig):
     name = "booking.accounts"
 
     def ready(self) -> None:
-        """Whoever logs in or fails to, wherever, is noted; tokens of either key count while theirs is renewed."""
+        """Whoever logs in or fails to, wherever, is noted; tokens may have several keys for a time."""
         from django.contrib.auth.signals import user_logged_in, user_login_failed
 
         from booking.accounts import signing
