@@ -29,7 +29,7 @@ from deploy.yaml_lines import Encrypted
 FILE = "group_vars/all/20-secrets.yml"
 _TOKEN_BYTES = 32
 _HEAD = """---
-# Secrets of this environment, drawn by `fab secrets.init`. To renew one, delete it here and run that again.
+# Secrets of this environment, drawn by `fab secrets.init`. To renew them: `fab secrets.rotate`.
 """
 
 

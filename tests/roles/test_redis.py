@@ -22,3 +22,12 @@ def test_memory_is_bounded_and_nothing_is_written(host, value):
 def test_password_is_readable_by_the_server_alone(host):
     found = host.file("/etc/redis/redis.conf")
     assert (found.user, found.mode) == ("redis", 0o640)
+
+
+def test_password_is_kept_as_a_hash(host):
+    lines = host.file("/etc/redis/redis.conf").content_string.splitlines()
+    (user,) = [line for line in lines if line.startswith("user ")]
+    words = user.split()
+    assert words[:3] == ["user", "default", "on"]
+    assert all(word.startswith("#") and len(word) == 65 for word in words[3:-3])
+    assert not [line for line in lines if line.startswith("requirepass")]
