@@ -63,6 +63,10 @@ class UnchangedError(NexusError):
     default_code = Exit.UNCHANGED
 
 
+class NoReleaseError(UnchangedError):
+    """It failed, because no release is there yet."""
+
+
 class RolledBackError(NexusError):
     """It failed, and every host is back on what it ran before."""
 

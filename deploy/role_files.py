@@ -39,11 +39,19 @@ class Port:
 @dataclass(frozen=True)
 class Secret:
     """A secret. kind: token and ca are drawn by `fab secrets.init`, a ca's certificate with its key; given is
-    somebody else's, such as a provider's key, and optional."""
+    somebody else's, such as a provider's key, and optional.
+
+    rotation: what `fab secrets.rotate --only` calls it; "" if it cannot be renewed so. generation: the variable that
+    counts its renewals, where each has a login of its own. stand_in: the secret that serves instead where an
+    environment was made before there was this one.
+    """
 
     name: str
     kind: str
     certificate: str = ""
+    rotation: str = ""
+    generation: str = ""
+    stand_in: str = ""
 
     @property
     def drawn(self) -> bool:
@@ -158,10 +166,13 @@ def _end(entry: Mapping[str, Any], path: Path) -> Port:
 
 
 def _secret(entry: Mapping[str, Any], path: Path) -> Secret:
-    _only(entry, {"name", "kind", "certificate"}, {"name", "kind"}, path)
-    secret = Secret(entry["name"], entry["kind"], entry.get("certificate") or "")
+    optional = ("certificate", "rotation", "generation", "stand_in")
+    _only(entry, {"name", "kind", *optional}, {"name", "kind"}, path)
+    secret = Secret(entry["name"], entry["kind"], **{key: entry.get(key) or "" for key in optional})
     if secret.kind not in ("token", "ca", "given") or bool(secret.certificate) != (secret.kind == "ca"):
         raise UsageError(f"secret {secret.name}: kind is token, given, or ca with a certificate", str(path))
+    if secret.rotation and secret.kind != "token":
+        raise UsageError(f"secret {secret.name}: only a token is renewed by a rotation", str(path))
     return secret
 
 

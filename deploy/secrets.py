@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +29,7 @@ from deploy.yaml_lines import Encrypted
 FILE = "group_vars/all/20-secrets.yml"
 _TOKEN_BYTES = 32
 _HEAD = """---
-# Secrets of this environment, drawn by `fab secrets.init`. To renew one, delete it here and run that again.
+# Secrets of this environment, drawn by `fab secrets.init`. To renew them: `fab secrets.rotate`.
 """
 
 
@@ -45,7 +46,7 @@ def draw(wanted: Iterable[Secret]) -> dict[str, str]:
 
 def dump(values: Mapping[str, str], vault: VaultLib | None) -> str:
     """YAML of `values`: each an inline `!vault` value, or as it is without a vault."""
-    return "".join(f"{name}: {_scalar(value, vault)}" for name, value in values.items())
+    return "".join(f"{name}: {scalar(value, vault)}" for name, value in values.items())
 
 
 def missing(env_dir: Path, root: Path = ROOT) -> list[Secret]:
@@ -54,7 +55,7 @@ def missing(env_dir: Path, root: Path = ROOT) -> list[Secret]:
     UsageError: a file is not readable (what it sets is not known), or one of a key and its certificate is
     set without the other.
     """
-    return _missing(_inventory(env_dir, root))
+    return _missing(inventory_of(env_dir, root))
 
 
 def init(env: str, open_vault: Callable[[], VaultLib], root: Path = ROOT) -> list[str]:
@@ -65,15 +66,20 @@ def init(env: str, open_vault: Callable[[], VaultLib], root: Path = ROOT) -> lis
     password does not open the secrets that are there.
     """
     env_dir = folder(env, root)
-    inventory = _inventory(env_dir, root)
+    inventory = inventory_of(env_dir, root)
     wanted = _missing(inventory)
     if not wanted:
         return []
     vault = open_vault()
-    _same_password(inventory, vault)
+    same_password(inventory, vault)
     drawn = draw(wanted)
     _append(env_dir / FILE, dump(drawn, vault))
     return list(drawn)
+
+
+def encrypted(env: str, root: Path = ROOT) -> bool:
+    """Whether an environment holds anything that only a vault's password opens."""
+    return any(isinstance(setting.value, Encrypted) for setting in inventory_of(folder(env, root), root).settings)
 
 
 def vault_from(password_file: str) -> VaultLib:
@@ -99,7 +105,8 @@ def vault_from(password_file: str) -> VaultLib:
     return VaultLib([("default", secret)])
 
 
-def _inventory(env_dir: Path, root: Path) -> StaticInventory:
+def inventory_of(env_dir: Path, root: Path = ROOT) -> StaticInventory:
+    """What the files of an environment say. UsageError: one of them is not sound."""
     inventory, problems = read(env_dir, root, tree(root))
     if problems:
         raise UsageError(f"the inventory is to be mended first: {problems[0]}")
@@ -112,6 +119,8 @@ def _missing(inventory: StaticInventory) -> list[Secret]:
     for secret in declarations.secrets(inventory.tree, inventory.groups):
         if not secret.drawn:
             continue
+        if secret.stand_in in present and secret.name not in present:
+            continue  # made before there was this one; its first rotation draws it
         there = [name for name in secret.names if name in present]
         if there and len(there) < len(secret.names):
             lost = next(name for name in secret.names if name not in present)
@@ -126,7 +135,8 @@ def _missing(inventory: StaticInventory) -> list[Secret]:
     return found
 
 
-def _same_password(inventory: StaticInventory, vault: VaultLib) -> None:
+def same_password(inventory: StaticInventory, vault: VaultLib) -> None:
+    """UsageError: the vault does not open what the inventory holds."""
     setting = next((s for s in inventory.settings if isinstance(s.value, Encrypted)), None)
     if setting is None:
         return
@@ -139,7 +149,8 @@ def _same_password(inventory: StaticInventory, vault: VaultLib) -> None:
         ) from error
 
 
-def _scalar(value: str, vault: VaultLib | None) -> str:
+def scalar(value: str, vault: VaultLib | None) -> str:
+    """A value as YAML, with its line end: an inline `!vault` one, or as it is without a vault."""
     if vault is not None:
         return "!vault |\n" + _indented(vault.encrypt(value).decode())
     return "|\n" + _indented(value) if "\n" in value else json.dumps(value) + "\n"
@@ -154,10 +165,17 @@ def _append(path: Path, text: str) -> None:
     if before and not before.endswith("\n"):
         before += "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".20-secrets.")  # mode 0600; hidden from Ansible
+    write_whole(path, before + text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file of the inventory in one step; a new one is its owner's alone, another keeps its mode."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.")  # mode 0600; hidden from Ansible
     try:
+        if path.exists():
+            shutil.copymode(path, name)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(before + text)
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         Path(name).replace(path)

@@ -112,7 +112,14 @@ class Environment:
 
     def signing_key(self, name: str) -> str:
         """A secret long enough to sign tokens with."""
-        key = self.credential(name)
+        return self._long_enough(name, self.credential(name))
+
+    def signing_keys(self, *names: str) -> list[str]:
+        """Those of some signing keys that are there; else each is as of `signing_key`."""
+        keys = [self._long_enough(name, self.optional_credential(name)) for name in names]
+        return [key for key in keys if key]
+
+    def _long_enough(self, name: str, key: str) -> str:
         if key and len(key) < SECRET_MINIMUM:
             self.problems.append(
                 f"secret {name}: {len(key)} characters; at least {SECRET_MINIMUM} are needed"

@@ -19,6 +19,8 @@ env = Environment(os.environ, building=BUILDING)
 RELEASE_ID = env.text("BOOKING_RELEASE_ID")
 DEBUG = env.flag("BOOKING_DEBUG")
 SECRET_KEY = env.signing_key("secret_key")
+# While a key is renewed, what another signed counts as well: `_next` will sign soon, `_previous` did.
+SECRET_KEY_FALLBACKS = env.signing_keys("secret_key_next", "secret_key_previous")
 ALLOWED_HOSTS = env.hosts("BOOKING_ALLOWED_HOSTS")
 TRUSTED_PROXY = env.flag("BOOKING_TRUSTED_PROXY")
 
@@ -255,7 +257,11 @@ REST_FRAMEWORK: dict[str, Any] = {
         "registration": env.rate("BOOKING_REGISTRATIONS_PER_ADDRESS", "60/hour"),
     },
 }
+# Tokens have a key of their own where one is given, renewed as Django's is (booking/accounts/signing.py).
+JWT_KEYS = env.signing_keys("jwt_key")
+JWT_FALLBACKS = env.signing_keys("jwt_key_next", "jwt_key_previous") if JWT_KEYS else SECRET_KEY_FALLBACKS
 SIMPLE_JWT = {
+    "SIGNING_KEY": JWT_KEYS[0] if JWT_KEYS else SECRET_KEY,
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
     "ROTATE_REFRESH_TOKENS": True,  # each is good for one use

@@ -123,6 +123,17 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_signing_keys_may_be_missing_and_a_short_one_is_refused(directory: Path) -> None:
+    env = Environment({"CREDENTIALS_DIRECTORY": str(directory)}, building=False)
+    assert env.signing_keys("secret_key_next", "secret_key", "secret_key_previous") == [
+        "a secret_key of more than thirty-two characters"
+    ]
+    assert env.problems == []
+    (directory / "secret_key_next").write_text("short")
+    env.signing_keys("secret_key_next")
+    assert "secret_key_next: 5 characters" in env.problems[0]
+
+
 @pytest.mark.parametrize(
     "command", [["makemigrations", "--check"], ["collectstatic", "--noinput", "--dry-run"], ["check"]]
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy import inventory
-from deploy.errors import RollbackRefusedError, UnchangedError, UsageError
+from deploy.errors import NoReleaseError, RollbackRefusedError, UnchangedError, UsageError
 from deploy.inventory import Fleet
 from deploy.release import (
     artefact,
@@ -104,7 +104,7 @@ def restart(env: str, *, wait: float = 0) -> Summary:
         run.look()
         release = joining.wanted(run, run.states)
         if release is None:
-            raise UnchangedError("no release is there to be restarted", f"environment {env}", f"fab deploy --env {env}")
+            raise NoReleaseError("no release is there to be restarted", f"environment {env}", f"fab deploy --env {env}")
         states = [state for state in run.states if state.current == release]
         return conduct.carry_out(
             run, "restart", release, plan.restart(states, release, warm=wanted.warm_seconds), states=states

@@ -20,7 +20,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 if str(_ROOT) not in sys.path:
     sys.path.append(str(_ROOT))
 
-from deploy import declarations, validation  # noqa: E402 - the package lies beside plugins/, not on Ansible's path
+from deploy import declarations, logins, validation  # noqa: E402 - the package lies beside plugins/, not on Ansible's path
 from deploy.errors import NexusError, NoValueError  # noqa: E402 - as above
 from deploy.specs import Tree, tree  # noqa: E402 - as above
 
@@ -93,6 +93,19 @@ def address(hostvars: Mapping[str, Any], host: str) -> str:
     return declarations.address(HostvarsView(hostvars, {}), host)
 
 
+def accepted(hostvars: Mapping[str, Any], host: str, role: str) -> list[dict[str, Any]]:
+    """`hostvars | nexus_logins('db1', 'postgresql')`: who may log in there for the service, {"name", "password"} each.
+
+    The one in use first; more than one while its password is renewed.
+    """
+    return logins.logins(HostvarsView(hostvars, {}), host, role)
+
+
+def login_names(hostvars: Mapping[str, Any], host: str, role: str) -> list[str]:
+    """`hostvars | nexus_login_names('db1', 'postgresql')`: their names alone."""
+    return logins.names(HostvarsView(hostvars, {}), host, role)
+
+
 def problems(sources: Iterable[str]) -> list[str]:
     """`ansible_inventory_sources | nexus_problems`: its problems, "file:line: key: message"."""
     return validation.report(sources, _ROOT)
@@ -136,6 +149,8 @@ class FilterModule:
             "nexus_value": value,
             "nexus_addresses": addresses,
             "nexus_address": address,
+            "nexus_logins": accepted,
+            "nexus_login_names": login_names,
             "nexus_problems": problems,
             "nexus_rabbitmq_hash": rabbitmq_hash,
         }

@@ -92,8 +92,10 @@ def test_defaults_and_options_are_the_same(role: Role) -> None:
 
 
 def test_an_option_has_a_default_or_is_required(role: Role) -> None:
-    """Save a secret that somebody else gives: without it, what it is for stays off."""
-    given = {name for secret in role.secrets if not secret.drawn for name in secret.names}
+    """Save a secret that somebody else gives: without it, what it is for stays off; one that another stands in for; and
+    the values that are there while one is renewed."""
+    given = {name for secret in role.secrets if not secret.drawn or secret.stand_in for name in secret.names}
+    given |= {f"{s.name}{suffix}" for s in role.secrets if s.rotation for suffix in ("_next", "_previous")}
     unclear = [n for n, o in role.options.items() if n not in given and bool(o.get("required")) == ("default" in o)]
     assert unclear == []
 
@@ -113,14 +115,23 @@ def test_a_secret_is_text_without_a_default_and_required_if_it_is_drawn(role: Ro
         for name in secret.names:
             option = role.options[name]
             assert option["type"] == "str", name
-            assert bool(option.get("required")) is secret.drawn, name
+            assert bool(option.get("required")) is (secret.drawn and not secret.stand_in), name
             assert "default" not in option, name
             assert name not in role.defaults, name
 
 
+def test_a_secret_that_can_be_renewed_has_room_for_the_next_and_the_previous_value(role: Role) -> None:
+    for secret in role.secrets:
+        for name in (f"{secret.name}_next", f"{secret.name}_previous") if secret.rotation else ():
+            assert role.options[name]["type"] == "str", name
+            assert not {"default", "required"} & set(role.options[name]), name
+        if secret.generation:
+            assert role.defaults[secret.generation] == 0
+
+
 def test_what_looks_like_a_secret_is_declared_as_one(role: Role) -> None:
     declared = {name for secret in role.secrets for name in secret.names}
-    looks = [name for name in role.options if re.search(r"_(password|secret|secret_key|token|ca_key)$", name)]
+    looks = [name for name in role.options if re.search(r"_(password|secret|secret_key|jwt_key|token|ca_key)$", name)]
     assert [name for name in looks if name not in declared] == []
 
 

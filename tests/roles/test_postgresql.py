@@ -1,6 +1,16 @@
 """Role postgresql: the server, its role and database, and who may come."""
 
+import pytest
+
+from deploy import logins
+
 GROUP = "database"
+
+
+@pytest.fixture
+def accepted(fleet, host):
+    """The logins that the inventory accepts: two while the password is renewed."""
+    return logins.names(fleet, host.name, "postgresql")
 
 
 def sql(host, statement, database="postgres"):
@@ -27,9 +37,19 @@ def test_service_sees_open_transactions_and_sets_when_a_lock_is_looked_into(host
                      f"has_parameter_privilege('{user}', 'deadlock_timeout', 'SET')") == "t|t"
 
 
-def test_passwords_are_kept_as_scram(host, value):
-    kept = sql(host, f"SELECT left(rolpassword, 13) FROM pg_authid WHERE rolname='{value('postgresql_user')}'")
+def test_passwords_are_kept_as_scram(host, accepted):
+    names = ",".join(f"'{name}'" for name in accepted)
+    kept = sql(host, f"SELECT DISTINCT left(rolpassword, 13) FROM pg_authid WHERE rolname IN ({names})")
     assert kept == "SCRAM-SHA-256"
+
+
+def test_nobody_else_logs_in_for_the_service_and_whoever_does_acts_as_its_role(host, value, accepted):
+    user = value("postgresql_user")
+    found = sql(host, f"SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname ~ '^{user}(_[0-9]+)?$'").split()
+    assert sorted(found) == sorted(accepted)
+    for name in set(accepted) - {user}:
+        assert sql(host, f"SELECT rolconfig FROM pg_roles WHERE rolname='{name}'") == f"{{role={user}}}"
+        assert sql(host, f"SELECT pg_has_role('{name}', '{user}', 'USAGE')") == "t"
 
 
 def test_settings_in_force_are_the_declared_ones(host, value):
@@ -39,12 +59,12 @@ def test_settings_in_force_are_the_declared_ones(host, value):
     assert sql(host, "SELECT count(*) FROM pg_settings WHERE pending_restart") == "0"
 
 
-def test_only_application_hosts_may_come_and_only_over_tls(host, fleet, value):
+def test_only_application_hosts_may_come_and_only_over_tls(host, fleet, accepted):
     rules = sql(host, "SELECT type, array_to_string(user_name, ','), address FROM pg_hba_file_rules "
                       "WHERE type <> 'local'").splitlines()
     clients = {address for group in ("web", "workers") for each in fleet.group(group) for address in each.addresses}
     assert {tuple(rule.split("|")) for rule in rules} == {
-        ("hostssl", value("postgresql_user"), address) for address in clients
+        ("hostssl", ",".join(accepted), address) for address in clients
     }
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+from deploy import logins
+
 GROUP = "broker"
 
 
@@ -45,20 +47,21 @@ def test_who_knows_the_authority_knows_the_broker_and_old_protocols_are_refused(
     assert host.run(f"{asked} -tls1_1 </dev/null").rc != 0
 
 
-def test_the_services_user_is_the_only_one_and_its_virtual_host_too(host, value):
-    user, vhost = value("rabbitmq_user"), value("rabbitmq_vhost")
-    assert ctl(host, "list_users") == [{"user": user, "tags": []}]
+def test_the_services_user_is_the_only_one_and_its_virtual_host_too(host, fleet, value):
+    users, vhost = sorted(logins.names(fleet, host.name, "rabbitmq")), value("rabbitmq_vhost")
+    assert sorted(ctl(host, "list_users"), key=str) == [{"user": user, "tags": []} for user in users]
     assert ctl(host, "list_vhosts") == [{"name": vhost}]
     rights = ctl(host, "list_permissions", "--vhost", vhost)
-    assert rights == [{"user": user, "configure": ".*", "write": ".*", "read": ".*"}]
+    every = {"configure": ".*", "write": ".*", "read": ".*"}
+    assert sorted(rights, key=str) == [{"user": user, **every} for user in users]
 
 
 def test_password_is_kept_as_a_salted_hash(host):
     found = host.file("/etc/rabbitmq/definitions.json")
     assert (found.user, found.group, found.mode) == ("root", "rabbitmq", 0o640)
-    (user,) = json.loads(found.content_string)["users"]
-    assert user["hashing_algorithm"] == "rabbit_password_hashing_sha256"
-    assert "password" not in user
+    for user in json.loads(found.content_string)["users"]:
+        assert user["hashing_algorithm"] == "rabbit_password_hashing_sha256"
+        assert "password" not in user
 
 
 def test_memory_and_disk_are_bounded_as_declared(host, value):

@@ -26,3 +26,12 @@ def test_password_is_readable_by_the_server_alone(host):
 
 def test_the_service_runs_in_a_sandbox(exposure):
     assert exposure("redis-server.service") <= 2.0
+
+
+def test_password_is_kept_as_a_hash(host):
+    lines = host.file("/etc/redis/redis.conf").content_string.splitlines()
+    (user,) = [line for line in lines if line.startswith("user ")]
+    words = user.split()
+    assert words[:3] == ["user", "default", "on"]
+    assert all(word.startswith("#") and len(word) == 65 for word in words[3:-3])
+    assert not [line for line in lines if line.startswith("requirepass")]
