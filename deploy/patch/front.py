@@ -1,0 +1,89 @@
+"""The load balancers while one of them, or a web server behind them, is worked on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from deploy.errors import NoValueError
+from deploy.inventory import Fleet
+from deploy.patch import commands, plan
+from deploy.patch.hosts import Operated
+from deploy.patch.plan import Turn
+from deploy.release.remote import HostError
+from deploy.release.run import Run
+from deploy.release.verify import Balancers, tag
+
+SERVICE_SECONDS = 120.0  # until the service answers again after what it needs was restarted
+ASKED_TIMES = 5  # in a row, after a floating address moved
+POLL_SECONDS = 0.2
+
+
+def floating(fleet: Fleet) -> list[str]:
+    """The addresses that move between the balancers; none where there is no pair."""
+    try:
+        return [str(each).partition("/")[0] for each in fleet.value(fleet.need("loadbalancers")[0].name, plan.FLOATING)]
+    except NoValueError:
+        return []
+
+
+class Front:
+    """The edge of a run: who is in rotation, and whether clients are answered."""
+
+    def __init__(self, run: Run, floats: Sequence[str]) -> None:
+        self.run, self.floating = run, list(floats)
+        # clients come by the floating addresses: a balancer whose address has moved may be away
+        self.addresses = self.floating or list(run.balancers.addresses)
+        self.clients = Balancers(self.addresses, run.settings, run.balancers.port)
+
+    def drain(self, turn: Turn, web: Sequence[str]) -> None:
+        """Take a web server out of rotation on every balancer. HostError: no other one would be left that serves."""
+        standing = self.run.edge.status().values()
+        drained = {host for each in standing for host in each.drained}
+        if not turn.away and not plan.others(turn, web, drained, [each.servers for each in standing]):
+            raise HostError(turn.host, "no other web server is up and in rotation", "fab status")
+        self.run.edge.drain(turn.host)
+
+    def shows(self, host: str, release: str) -> None:
+        """Wait until a web host answers with the release through every balancer. VerifyError."""
+        self.run.balancers.shows(release, {host: tag(host)}, everywhere=False)
+
+    def answers(self, who: str) -> None:
+        """Wait until the service is ready at each address that clients come by. HostError: it is not."""
+        self._until(who, lambda: all(self.clients.ask(each).status == 200 for each in self.addresses),
+                    "the service is not ready through the balancer")  # fmt: skip
+
+    def ready(self) -> bool:
+        """Whether the service is ready at each address that clients come by."""
+        return all(self.clients.ask(each).status == 200 for each in self.addresses)
+
+    def move(self, host: Operated) -> None:
+        """Have the other balancer take the floating addresses over. HostError: nobody answers there."""
+        unit = commands.KEEPALIVED
+        host.act(commands.switch("stop", unit), what=f"{unit} could not be stopped", unit=unit)
+        self._row(host.name, "the floating address is not answered by the other balancer")
+
+    def back(self, host: Operated, address: str) -> None:
+        """Let a balancer that answers at its own address have the floating ones again. HostError."""
+        own = Balancers([address], self.run.settings, self.run.balancers.port)
+        self._until(host.name, lambda: own.ask(address).status == 200, "this balancer does not show the service")
+        unit = commands.KEEPALIVED
+        host.act(commands.switch("start", unit), what=f"{unit} could not be started", unit=unit)
+        self._row(host.name, "the floating address is not answered")
+
+    def _row(self, host: str, what: str) -> None:
+        row = 0
+
+        def steady() -> bool:
+            nonlocal row
+            row = row + 1 if self.ready() else 0
+            return row >= ASKED_TIMES
+
+        self._until(host, steady, what)
+
+    def _until(self, host: str, check: Callable[[], object], what: str) -> None:
+        until = time.monotonic() + SERVICE_SECONDS
+        while not check():
+            if time.monotonic() > until:
+                raise HostError(host, f"{what} within {SERVICE_SECONDS:.0f} s", "fab status; journalctl on that host")
+            time.sleep(POLL_SECONDS)
