@@ -33,7 +33,7 @@ section reboot; test ! -e /run/reboot-required || {{ echo asked; cat /run/reboot
 section needrestart; needrestart -b -r l -l -k 2>/dev/null
 section failed; systemctl list-units --failed --plain --no-legend --quiet | awk '{{print $1}}'
 section policy; test ! -e {POLICY} || grep -q {MARK} {POLICY} || echo foreign
-section lists; find /var/lib/apt/lists -maxdepth 1 -type f -name '*Packages*' -printf '%Ts\\n' | sort -n | tail -n 1; date +%s
+section lists; find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -printf '%Ts\\n' | sort -n | tail -n 1; date +%s
 section upgrading; systemctl show --property=SubState --value {UNIT}
 """
 

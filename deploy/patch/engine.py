@@ -62,7 +62,7 @@ def patch(env: str, hosts: Sequence[str] = (), *, allow_outage: bool = False, wa
         with run.report.step("look at the packages"):
             surveys = _survey(operated, env, refresh=True)
         turns = plan.order([plan.turn(fleet, name, floats) for name in names], surveys)
-        _admit(fleet, run, front, turns, surveys, allow_outage)
+        _admit(fleet, front, turns, surveys, allow_outage)
         for line in plan.outage(turns):
             run.say(f"away during its restart: {line}")
         done = _roll(Roll(run, front, operated), turns, surveys, env)
@@ -93,7 +93,7 @@ def _survey(hosts: dict[str, Operated], env: str, *, refresh: bool) -> dict[str,
 
 
 def _admit(
-    fleet: Fleet, run: Run, front: Front, turns: Sequence[Turn], surveys: dict[str, Survey], allow_outage: bool
+    fleet: Fleet, front: Front, turns: Sequence[Turn], surveys: dict[str, Survey], allow_outage: bool
 ) -> None:
     """PreflightError: with everything that stands against the run, before anything is touched."""
     if problems := plan.obstacles({turn.host: surveys[turn.host] for turn in turns}):

@@ -12,7 +12,7 @@ _INST = re.compile(r"^Inst (?P<name>\S+) (?:\[(?P<old>[^\]]*)\] )?\((?P<new>\S+)
 _BLACKLIST = re.compile(r'Package-Blacklist:: "(.*)";')
 # What every process has open, or what cannot be restarted under those that use it.
 _REBOOT = re.compile(r"^(linux-image-|libc6$|systemd$|dbus(-daemon|-broker)?$)")
-_UNTOUCHABLE = re.compile(r"^(dbus|dbus-broker|systemd-logind|systemd-\w+|user@.*|getty@.*|nexus-patch|booking-.*)\.service$")
+_UNTOUCHABLE = re.compile(r"^(dbus|dbus-broker|systemd-\w+|user@.*|getty@.*|nexus-patch|booking-.*)\.service$")
 _OBSOLETE_KERNEL = ("2", "3")  # needrestart: an ABI compatible upgrade is pending; another version is
 
 
@@ -102,7 +102,7 @@ def survey(host: str, said: Mapping[str, Sequence[str]]) -> Survey:
     """From the sections that a host answered to commands.SURVEY."""
     lines = said.get("upgrade", ())
     held = {*said.get("held", ()), *(line.partition(":")[0] for line in said.get("held", ()))}
-    patterns = [found[1].replace("\\\\", "\\") for line in said.get("blacklist", ()) if (found := _BLACKLIST.search(line))]
+    patterns = [found[1].replace("\\\\", "\\") for found in map(_BLACKLIST.search, said.get("blacklist", ())) if found]
     sound = bool(lines) and lines[-1].strip() == "exit 0"
     errors = [line for line in lines if line.startswith("E: ")] or list(lines[-3:])
     times = [int(line) for line in said.get("lists", ()) if line.strip().isdigit()]

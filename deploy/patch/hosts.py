@@ -77,7 +77,7 @@ class Operated:
         return facts.survey(self.name, self.ask(commands.SURVEY))
 
     def upgrade(self, started: Callable[[], object] = lambda: None) -> None:
-        """Upgrade every package; what a killed run began is waited for first. HostError: with the end of its journal."""
+        """Upgrade every package; what a killed run began is waited for first. HostError: with the unit's journal."""
         with self._patience():
             before = facts.result(self.ask(commands.FINISHED))
             if before["running"]:
@@ -107,7 +107,7 @@ class Operated:
             self.wait(lambda: self.run("true")[0] == 0, "an answer over ssh", 30)
 
     def reboot(self, boot: str) -> None:
-        """Reboot, and wait for the end of the boot. boot: the id of the present one. HostError: it did not come back."""
+        """Reboot, and wait for the end of the boot. boot: id of the present one. HostError: it did not come back."""
         with contextlib.suppress(UnreachableError):  # the line may go before the answer
             self.run(commands.REBOOT)
         self.wait(lambda: self._booted(boot), "the end of its boot", BACK_SECONDS)

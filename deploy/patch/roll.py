@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from deploy.patch import commands, facts, plan
+from deploy.patch import commands, facts
 from deploy.patch.facts import Intent, Survey
 from deploy.patch.front import Front
 from deploy.patch.hosts import Operated
@@ -136,7 +136,8 @@ class Roll:
                 run.edge.undrain(turn.host)
             return
         if rebooted:
-            host.wait(lambda: self._serves(turn.host, release), f"{release} serving again", run.settings.ready_seconds * 3)
+            patience = run.settings.ready_seconds * 3
+            host.wait(lambda: self._serves(turn.host, release), f"{release} serving again", patience)
         state = next(state for state in run.states if state.name == turn.host)
         state = replace(state, drained=turn.web, stale=state.stale or not rebooted)
         steps = releasing.join(state, release, run.session.hosts)
@@ -154,8 +155,3 @@ def still(turn: Turn) -> str:
     if turn.web:
         return f"{turn.host} stays drained on every balancer"
     return f"{turn.host} stays without the floating address" if turn.paired else f"{turn.host} stays as it is"
-
-
-def unplanned(turns: Sequence[Turn]) -> list[str]:
-    """What is away during the run, a line a host."""
-    return plan.outage(turns)
