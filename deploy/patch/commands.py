@@ -95,7 +95,7 @@ units=$(systemctl list-units --plain --no-legend --quiet '{WORKERS}' | awk '{{pr
 test -z "$units" || systemctl stop $units
 """
 
-FORGET = f"rm -f {INTENT}\n"
+FORGET = f"systemctl stop {UNIT} 2>/dev/null || true\nrm -f {INTENT}\n"
 REBOOT = "systemctl --no-block reboot\n"
 
 
@@ -127,7 +127,7 @@ def units_of(packages: Iterable[str]) -> str:
     """The running services that come from packages, one a line; an instance belongs to its template."""
     return (
         "running=$(systemctl list-units --type=service --state=active --plain --no-legend --quiet | awk '{print $1}')\n"
-        f"files=$(for package in {shlex.join(packages)}; do dpkg-query -L \"$package\" 2>/dev/null; done |"
+        f'files=$(for package in {shlex.join(packages)}; do dpkg-query -L "$package" 2>/dev/null; done |'
         " sed -n 's|.*/systemd/system/\\([^/]*\\.service\\)$|\\1|p')\n"
         "for unit in $running; do\n"
         "    template=$(echo \"$unit\" | sed 's/@.*\\.service$/@.service/')\n"

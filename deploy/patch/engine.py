@@ -92,9 +92,7 @@ def _survey(hosts: dict[str, Operated], env: str, *, refresh: bool) -> dict[str,
     return found
 
 
-def _admit(
-    fleet: Fleet, front: Front, turns: Sequence[Turn], surveys: dict[str, Survey], allow_outage: bool
-) -> None:
+def _admit(fleet: Fleet, front: Front, turns: Sequence[Turn], surveys: dict[str, Survey], allow_outage: bool) -> None:
     """PreflightError: with everything that stands against the run, before anything is touched."""
     if problems := plan.obstacles({turn.host: surveys[turn.host] for turn in turns}):
         text = "\n".join(f"  {host}: {what}\n    mend: {mend}" for host, what, mend in problems)
@@ -123,8 +121,8 @@ def _roll(roll: Roll, turns: Sequence[Turn], surveys: dict[str, Survey], env: st
         left = ", ".join(each.host for each in turns[number + 1 :]) or "none"
         try:
             done.append(roll.host(turn, surveys[turn.host]))
-        except KeyboardInterrupt:
-            what = f"interrupted; {still(turn)}; not patched yet: {left}"
+        except (KeyboardInterrupt, InterruptedRunError):
+            what = f"interrupted; {still(turn, roll.out)}; not patched yet: {left}"
             raise InterruptedRunError(what, turn.host, f"{again} goes on with it") from None
         except LostLockError:
             raise
@@ -133,7 +131,7 @@ def _roll(roll: Roll, turns: Sequence[Turn], surveys: dict[str, Survey], env: st
         except Exception as error:
             why = f"  {error.what}" if isinstance(error, NexusError) else failure.told(_several(error))
             raise NeedsPersonError(
-                f"the roll stopped; {still(turn)}; not patched yet: {left}; the others serve:\n{why}",
+                f"the roll stopped; {still(turn, roll.out)}; not patched yet: {left}; the others serve:\n{why}",
                 turn.host, f"correct the cause, then {again} goes on with it",
             ) from None  # fmt: skip
     return done

@@ -36,13 +36,16 @@ class Front:
         self.addresses = self.floating or list(run.balancers.addresses)
         self.clients = Balancers(self.addresses, run.settings, run.balancers.port)
 
-    def drain(self, turn: Turn, web: Sequence[str]) -> None:
-        """Take a web server out of rotation on every balancer. HostError: no other one would be left that serves."""
+    def spare(self, turn: Turn, web: Sequence[str]) -> None:
+        """HostError unless another web server serves."""
         standing = self.run.edge.status().values()
         drained = {host for each in standing for host in each.drained}
-        if not turn.away and not plan.others(turn, web, drained, [each.servers for each in standing]):
+        if not plan.others(turn, web, drained, [each.servers for each in standing]):
             raise HostError(turn.host, "no other web server is up and in rotation", "fab status")
-        self.run.edge.drain(turn.host)
+
+    def drain(self, host: str) -> None:
+        """Take a web server out of rotation on every balancer. HostsError: one did not."""
+        self.run.edge.drain(host)
 
     def shows(self, host: str, release: str) -> None:
         """Wait until a web host answers with the release through every balancer. VerifyError."""

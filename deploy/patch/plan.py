@@ -16,7 +16,8 @@ FLOATING = "loadbalancer_floating_addresses"
 class Turn:
     """One host's turn. web, worker, balancer: what it is. paired: another balancer takes over meanwhile.
 
-    away: what of the service is away while this host restarts, "" for nothing.
+    away: what of the service is away while this host restarts; empty for nothing. alone: nobody else serves pages, so
+    that it goes on with that until it restarts.
     """
 
     host: str
@@ -25,6 +26,7 @@ class Turn:
     balancer: bool = False
     paired: bool = False
     away: tuple[str, ...] = ()
+    alone: bool = False
 
     @property
     def application(self) -> bool:
@@ -41,9 +43,9 @@ def turn(fleet: Fleet, host: str, floating: Sequence[str]) -> Turn:
     if balancer and not paired:
         many = len(groups["loadbalancers"]) > 1
         away.append("one load balancer, whose address does not move" if many else "the only load balancer")
-    if groups["web"] == [host]:
+    if alone := groups["web"] == [host]:
         away.append("the only web server")
-    return Turn(host, host in groups["web"], host in groups["workers"], balancer, paired, tuple(away))
+    return Turn(host, host in groups["web"], host in groups["workers"], balancer, paired, tuple(away), alone)
 
 
 def _single(what: str, members: Sequence[str]) -> str:

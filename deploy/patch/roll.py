@@ -14,6 +14,7 @@ from deploy.release import conduct, joining
 from deploy.release import plan as releasing
 from deploy.release.plan import Action
 from deploy.release.probe import Measurement, Probe
+from deploy.release.remote import UnreachableError
 from deploy.release.run import Run
 
 MARGIN_SECONDS = 5
@@ -39,17 +40,17 @@ class Done:
 
 
 class Roll:
-    """A run over hosts, under the engine's lock. at: the host whose turn it is. touched: whether anything was done."""
+    """A run over hosts, under the engine's lock. out: the host whose turn it is may serve nobody already."""
 
     def __init__(self, run: Run, front: Front, hosts: dict[str, Operated]) -> None:
         self.run, self.front, self.hosts = run, front, hosts
         self.web = [host.name for host in run.fleet.need("web")]
-        self.at, self.touched = "", False
+        self.out = False
 
     def host(self, turn: Turn, survey: Survey) -> Done:
         """One host's turn. HostError, HostsError, VerifyError, ClientsError, NexusError: the roll ends here."""
         run, host = self.run, self.hosts[turn.host]
-        self.at, before = turn.host, run.report.total()
+        self.out, before = False, run.report.total()
         probe = Probe(self.front.addresses, run.settings, port=run.balancers.port)
         probe.start()
         try:
@@ -66,20 +67,24 @@ class Roll:
         return Done(turn.host, intent.packages, why, units, run.report.total() - before, clients, turn.away)
 
     def _step(self, turn: Turn, title: str, act: Callable[[], object]) -> None:
+        self.run.session.lease.check()
         with self.run.report.step(f"{turn.host}: {title}"):
             act()
 
     def _begin(self, turn: Turn, host: Operated, survey: Survey) -> Intent:
         drained = any(turn.host in each.drained for each in self.run.standing.values())
         intent = survey.intended(drained)
-        self.touched = True
         host.act(commands.begin(intent.dump()), what="it could not be written down what begins")
         return intent
 
     def away(self, turn: Turn, host: Operated) -> None:
         """Nobody is served by this host any more: its last request is answered, its workers have ended."""
+        if turn.alone:
+            return
         if turn.web:
-            self.front.drain(turn, self.web)
+            self.front.spare(turn, self.web)
+            self.out = True
+            self.front.drain(turn.host)
             patience = int(self.run.fleet.value(turn.host, "booking_app_drain_seconds")) + MARGIN_SECONDS
             host.act(commands.QUIET_PROXY, str(patience), what=f"requests are still in flight after {patience} s",
                      unit=commands.PROXY, timeout=patience + 60)  # fmt: skip
@@ -88,6 +93,7 @@ class Roll:
                             self.run.fleet.value(turn.host, "booking_app_processes")), default=0)  # fmt: skip
             host.act(commands.QUIET_WORKERS, what="its workers did not end", timeout=patience + 60)
         if turn.paired:
+            self.out = True
             self.front.move(host)
 
     def _anew(self, turn: Turn, host: Operated, intent: Intent) -> tuple[str, list[str]]:
@@ -138,7 +144,9 @@ class Roll:
         if rebooted:
             patience = run.settings.ready_seconds * 3
             host.wait(lambda: self._serves(turn.host, release), f"{release} serving again", patience)
-        state = next(state for state in run.states if state.name == turn.host)
+        state = next((state for state in run.states if state.name == turn.host), None)
+        if state is None:
+            raise UnreachableError(turn.host, "its release helper does not answer", "look at its console")
         state = replace(state, drained=turn.web, stale=state.stale or not rebooted)
         steps = releasing.join(state, release, run.session.hosts)
         if intent.drained:
@@ -150,8 +158,8 @@ class Roll:
         return any(state.name == name and state.serving() == release for state in self.run.states)
 
 
-def still(turn: Turn) -> str:
-    """What a host is left as when its turn ended too early."""
-    if turn.web:
+def still(turn: Turn, out: bool) -> str:
+    """What a host is left as when its turn ended too early. out: it serves nobody already."""
+    if out and turn.web:
         return f"{turn.host} stays drained on every balancer"
-    return f"{turn.host} stays without the floating address" if turn.paired else f"{turn.host} stays as it is"
+    return f"{turn.host} stays without the floating address" if out else f"{turn.host} stays as it is"

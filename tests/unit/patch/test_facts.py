@@ -123,8 +123,13 @@ def test_reboot_that_is_pending_or_that_a_service_needs_is_one() -> None:
 def test_restarted_is_each_service_once_and_none_of_the_engines_or_of_the_systems_core() -> None:
     found = facts.to_restart(
         ["redis-server.service", "nexus-patch.service"],
-        ["redis-server.service", "booking-web@a.1.service", "systemd-journald.service", "user@0.service",
-         "ssh.service"],
+        [
+            "redis-server.service",
+            "booking-web@a.1.service",
+            "systemd-journald.service",
+            "user@0.service",
+            "ssh.service",
+        ],
         ["nginx.service"],
     )
     assert found == ["nginx.service", "redis-server.service", "ssh.service"]

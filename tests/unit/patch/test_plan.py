@@ -50,8 +50,9 @@ def test_what_there_is_one_of_is_away(small: Fleet, host: str, away: tuple[str, 
 
 def test_only_web_server_is_away_with_everything_else_of_its_host(tmp_path: Path) -> None:
     one = fleet_of(tmp_path, {"loadbalancers": ["solo"], "web": ["solo"], "database": ["solo"]})
-    away = plan.turn(one, "solo", []).away
-    assert away == ("the database, a single one", "the only load balancer", "the only web server")
+    found = plan.turn(one, "solo", [])
+    assert found.alone
+    assert found.away == ("the database, a single one", "the only load balancer", "the only web server")
 
 
 def test_of_a_pair_with_a_floating_address_nothing_is_away(tmp_path: Path) -> None:

@@ -97,8 +97,11 @@ class Edge:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def drain(self, turn: Turn, _web: Sequence[str]) -> None:
-        self.world.note(f"drain {turn.host}")
+    def spare(self, turn: Turn, _web: Sequence[str]) -> None:
+        self.world.note(f"spare for {turn.host}")
+
+    def drain(self, host: str) -> None:
+        self.world.note(f"drain {host}")
 
     def move(self, host: Stand) -> None:
         self.world.note(f"address away from {host.name}")
@@ -135,7 +138,8 @@ def rolling(world: World) -> Roll:
         report=Report(quiet=True), settings=SimpleNamespace(ready_seconds=1),
         balancers=SimpleNamespace(port=443), standing={"lb": SimpleNamespace(drained=world.drained)},
         states=[HostState.of(name, status, processes=name == "web1") for name in ("web1", "web2")], entries=[],
-        read=lambda: None, session=SimpleNamespace(hosts=["web1", "web2"]),
+        read=lambda: None,
+        session=SimpleNamespace(hosts=["web1", "web2"], lease=SimpleNamespace(check=lambda: None)),
     )  # fmt: skip
     hosts: Any = {name: Stand(world, name) for name in names}
     edge: Any = Edge(world)
@@ -151,7 +155,8 @@ def due(host: str, *packages: str) -> Survey:
 def test_web_server_is_drained_quiet_upgraded_restarted_proven_and_back(world: World) -> None:
     done = rolling(world).host(WEB1, due("web1", "nginx"))
     assert world.done == [
-        "intent", "drain web1", "requests end", "workers end", "upgrade", "restart nginx.service cron.service",
+        "intent", "spare for web1", "drain web1", "requests end", "workers end", "upgrade",
+        "restart nginx.service cron.service",
         "healthy", "join", "answers", "forget",
     ]  # fmt: skip
     assert (done.packages, done.rebooted) == (("nginx",), "")
@@ -162,9 +167,17 @@ def test_web_server_is_drained_quiet_upgraded_restarted_proven_and_back(world: W
     ]  # fmt: skip
 
 
+def test_only_web_server_serves_until_it_restarts(world: World) -> None:
+    alone = Turn("web1", web=True, worker=True, away=("the only web server",), alone=True)
+    rolling(world).host(alone, due("web1", "nginx"))
+    assert world.done == [
+        "intent", "upgrade", "restart nginx.service cron.service", "healthy", "join", "answers", "forget",
+    ]  # fmt: skip
+
+
 def test_host_with_a_new_libc_is_rebooted_and_its_release_is_there_by_itself(world: World) -> None:
     done = rolling(world).host(WEB1, due("web1", "libc6"))
-    assert world.done[4:7] == ["upgrade", "reboot of b0", "reconnect web1"]
+    assert world.done[5:8] == ["upgrade", "reboot of b0", "reconnect web1"]
     assert not [step for step in world.done if step.startswith("restart")]
     assert done.rebooted == "libc6 changed"
     ((steps, _),) = world.joined
@@ -192,7 +205,8 @@ def test_floating_address_is_elsewhere_from_before_the_upgrade_until_the_balance
 
 
 STEPS = [
-    "drain web1", "requests end", "workers end", "upgrade", "restart nginx.service cron.service", "healthy", "join",
+    "spare for web1", "drain web1", "requests end", "workers end", "upgrade", "restart nginx.service cron.service",
+    "healthy", "join",
 ]  # fmt: skip
 
 
@@ -234,6 +248,11 @@ def test_a_stopped_roll_names_host_unit_journal_what_is_left_and_the_next_comman
     parts = ("web1", "stays drained", "not patched yet: web2", "it broke", "x.service", "oh", "fab patch --env live")
     assert [part for part in parts if part not in told] == []
     assert "drain web2" not in world.done
+
+
+def test_host_that_nobody_could_stand_in_for_stays_as_it_is(world: World) -> None:
+    world.fails = "spare for web1"
+    assert "web1 stays as it is" in str(stopped(world, [WEB1]))
 
 
 def test_failure_of_the_engine_is_told_in_its_own_words(world: World) -> None:
