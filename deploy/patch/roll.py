@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,7 @@ from deploy.release.remote import UnreachableError
 from deploy.release.run import Run
 
 MARGIN_SECONDS = 5
-BASELINE_SECONDS = 1.0
+WATCHED_SECONDS = 3.0  # how long the others are watched without a host before it is touched
 RENEW_SECONDS = 30.0
 
 
@@ -56,9 +57,11 @@ class Roll:
         try:
             intent = self._begin(turn, host, survey)
             self._step(turn, "out of the way", lambda: self.away(turn, host))
+            if turn.web and not turn.away and survey.intent is None:
+                self._step(turn, "the others carry the load", lambda: self._carried(turn, host, intent, probe))
             self._step(turn, "upgrade", host.upgrade)
             why, units = self._anew(turn, host, intent)
-            self._step(turn, "back", lambda: self._back(turn, host, intent, bool(why)))
+            self._step(turn, "back", lambda: self._back(turn, host, intent, rebooted=bool(why)))
             host.act(commands.FORGET, what="the note of this upgrade could not be taken away")
         finally:
             clients = probe.stop()
@@ -96,6 +99,18 @@ class Roll:
             self.out = True
             self.front.move(host)
 
+    def _carried(self, turn: Turn, host: Operated, intent: Intent, probe: Probe) -> None:
+        """The others do without this host. ClientsError: they do not; it is back, and untouched."""
+        time.sleep(WATCHED_SECONDS)
+        if failed := probe.failed():
+            self._restart(host, [commands.PROXY])
+            self._back(turn, host, intent, rebooted=False)
+            host.act(commands.FORGET, what="the note of this upgrade could not be taken away")
+            raise ClientsError(
+                f"{failed} requests failed as soon as {turn.host} was out of the way: the others do not carry the load;"
+                f" it is back, and nothing was upgraded"
+            )
+
     def _anew(self, turn: Turn, host: Operated, intent: Intent) -> tuple[str, list[str]]:
         """A reboot, or the restart of what was upgraded; answers why the first, or what the second."""
         survey = host.survey()
@@ -123,7 +138,7 @@ class Roll:
         if name in session.lease.tokens:
             session.lease.renew(session.remotes[name], RENEW_SECONDS)
 
-    def _back(self, turn: Turn, host: Operated, intent: Intent, rebooted: bool) -> None:
+    def _back(self, turn: Turn, host: Operated, intent: Intent, *, rebooted: bool) -> None:
         """The host is what it was before, and serves: its units, its release, its place behind the balancers."""
         host.healthy(intent.failed)
         if turn.paired:

@@ -2,150 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
-from deploy.errors import Exit, InterruptedRunError, NeedsPersonError, NexusError, PreflightError, UnchangedError
-from deploy.patch import commands, engine, roll
+from deploy.errors import Exit, InterruptedRunError, NeedsPersonError, NexusError, UnchangedError
+from deploy.patch import engine
 from deploy.patch.facts import Intent, Survey, Upgrade
 from deploy.patch.plan import Turn
-from deploy.patch.roll import ClientsError, Roll
+from deploy.patch.roll import ClientsError
 from deploy.release.plan import Action
-from deploy.release.probe import Measurement
 from deploy.release.remote import HostError
-from deploy.release.report import Report
-from deploy.release.state import HostState
-
-RELEASE = "20261121T101500Z-ab12cd3"
-WEB1, WEB2 = Turn("web1", web=True, worker=True), Turn("web2", web=True)
-DATABASE = Turn("db1", away=("the database, a single one",))
-PAIRED = Turn("lb1", balancer=True, paired=True)
-KNOWN: dict[str, str] = {
-    commands.QUIET_PROXY: "requests end", commands.QUIET_WORKERS: "workers end", commands.FORGET: "forget",
-}  # fmt: skip
-
-
-def measured(failures: int = 0) -> Measurement:
-    return Measurement(20, failures, failures, 10.0, 20.0, 1500.0 if failures else 60.0, 20.0)
-
-
-@dataclass
-class World:
-    """What happened, in order; what fails; what the hosts say after their upgrade."""
-
-    done: list[str] = field(default_factory=list)
-    fails: str = ""
-    error: BaseException = field(
-        default_factory=lambda: HostError("web1", "it broke", unit="x.service", journal=["oh"])
-    )
-    after: Survey = field(default_factory=lambda: Survey("any", "b0"))
-    failures: int = 0
-    drained: frozenset[str] = frozenset()
-    joined: list[tuple[Sequence[Any], HostState]] = field(default_factory=list)
-
-    def note(self, what: str) -> None:
-        self.done.append(what)
-        if what == self.fails:
-            raise self.error
-
-
-class Stand:
-    """Stands for a host as the operator."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self.world, self.name = world, name
-        self.host = SimpleNamespace(address="192.0.2.1")
-
-    def act(self, script: str, *_: str, **__: object) -> str:
-        if script in KNOWN:
-            self.world.note(KNOWN[script])
-        elif "intent" in script:
-            self.world.note("intent")
-        return "cron.service\n" if "dpkg-query" in script else ""
-
-    def run(self, script: str, **_: object) -> tuple[int, str]:
-        words = [line.split()[2] for line in script.splitlines() if line.startswith("systemctl restart")]
-        self.world.note(f"restart {' '.join(words)}".strip())
-        return 0, ""
-
-    def upgrade(self) -> None:
-        self.world.note("upgrade")
-
-    def survey(self) -> Survey:
-        return self.world.after
-
-    def reboot(self, boot: str) -> None:
-        self.world.note(f"reboot of {boot}")
-
-    def healthy(self, _before: Sequence[str]) -> None:
-        self.world.note("healthy")
-
-    @staticmethod
-    def wait(check: Callable[[], object], *_: object) -> None:
-        assert check()
-
-
-class Edge:
-    """Stands for the load balancers."""
-
-    addresses = ("192.0.2.9",)
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def spare(self, turn: Turn, _web: Sequence[str]) -> None:
-        self.world.note(f"spare for {turn.host}")
-
-    def drain(self, host: str) -> None:
-        self.world.note(f"drain {host}")
-
-    def move(self, host: Stand) -> None:
-        self.world.note(f"address away from {host.name}")
-
-    def back(self, host: Stand, _address: str) -> None:
-        self.world.note(f"address back to {host.name}")
-
-    def answers(self, _host: str) -> None:
-        self.world.note("answers")
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    found = World()
-
-    def carry_out(_run: object, action: str, _release: str, steps: Sequence[Any], states: Sequence[HostState]) -> None:
-        found.joined.append((steps, states[0]))
-        found.note(action)
-
-    monkeypatch.setattr(roll, "Probe", lambda *_, **__: SimpleNamespace(
-        start=lambda: None, stop=lambda: measured(found.failures)))  # fmt: skip
-    monkeypatch.setattr("deploy.patch.roll.conduct.carry_out", carry_out)
-    return found
-
-
-def rolling(world: World) -> Roll:
-    names = ("web1", "web2", "db1", "lb1")
-    status = {"current": RELEASE, "activation": f"{RELEASE}.1", "running": [f"{RELEASE}.1"], "warm": [],
-              "stale": False, "releases": [RELEASE], "venvs": [], "statics": []}  # fmt: skip
-    values = {"booking_app_drain_seconds": 10, "booking_app_processes": [{"name": "worker", "drain_seconds": 10}]}
-    run: Any = SimpleNamespace(
-        fleet=SimpleNamespace(need=lambda _: [SimpleNamespace(name="web1"), SimpleNamespace(name="web2")],
-                              value=lambda _, name: values[name]),
-        report=Report(quiet=True), settings=SimpleNamespace(ready_seconds=1),
-        balancers=SimpleNamespace(port=443), standing={"lb": SimpleNamespace(drained=world.drained)},
-        states=[HostState.of(name, status, processes=name == "web1") for name in ("web1", "web2")], entries=[],
-        read=lambda: None,
-        session=SimpleNamespace(hosts=["web1", "web2"], lease=SimpleNamespace(check=lambda: None)),
-    )  # fmt: skip
-    hosts: Any = {name: Stand(world, name) for name in names}
-    edge: Any = Edge(world)
-    found = Roll(run, edge, hosts)
-    found.reconnect = lambda name: world.note(f"reconnect {name}")  # type: ignore[method-assign]
-    return found
+from tests.unit.patch.stand import DATABASE, PAIRED, WEB1, WEB2, World, rolling
 
 
 def due(host: str, *packages: str) -> Survey:
@@ -233,6 +101,23 @@ def test_failures_that_clients_saw_end_the_roll_unless_something_was_to_be_away(
     assert rolling(world).host(DATABASE, due("db1", "postgresql-17")).clients.failures == 3
 
 
+def test_host_that_the_others_cannot_do_without_is_put_back_before_it_is_touched(world: World) -> None:
+    world.early = 2
+    with pytest.raises(ClientsError, match="do not carry the load"):
+        rolling(world).host(WEB1, due("web1", "nginx"))
+    assert world.done == [
+        "intent", "spare for web1", "drain web1", "requests end", "workers end", "restart nginx.service", "healthy",
+        "join", "answers", "forget",
+    ]  # fmt: skip
+    assert "upgrade" not in world.done
+
+
+def test_host_that_was_half_upgraded_goes_on_whatever_clients_see(world: World) -> None:
+    world.early = 2
+    rolling(world).host(WEB1, Survey("web1", "b0", intent=Intent(("nginx",), "b0")))
+    assert "upgrade" in world.done
+
+
 def stopped(world: World, turns: Sequence[Turn]) -> NexusError:
     surveys = {turn.host: due(turn.host, "nginx") for turn in turns}
     with pytest.raises(NexusError) as caught:
@@ -266,41 +151,6 @@ def test_interrupted_roll_says_so_and_how_it_goes_on(world: World) -> None:
     assert isinstance(error, InterruptedRunError)
     assert error.code == Exit.INTERRUPTED
     assert "fab patch --env live goes on" in str(error)
-
-
-class Front:
-    """Stands for what clients get before the roll."""
-
-    def __init__(self, ready: bool = True) -> None:
-        self.ready = lambda: ready
-
-
-def admit(turns: Sequence[Turn], *, ready: bool = True, allowed: bool = False, **said: Survey) -> None:
-    surveys = {turn.host: due(turn.host, "nginx") for turn in turns} | said
-    front: Any = Front(ready)
-    fleet: Any = SimpleNamespace(env="live")
-    engine._admit(fleet, front, turns, surveys, allowed)
-
-
-def test_an_outage_is_asked_for_first_and_the_others_are_offered_alone() -> None:
-    with pytest.raises(PreflightError) as caught:
-        admit([WEB1, DATABASE])
-    assert "db1: the database, a single one" in str(caught.value)
-    assert "fab patch --env live --allow-outage" in caught.value.mend
-    assert "fab patch --env live --host web1" in caught.value.mend
-    admit([WEB1, DATABASE], allowed=True)
-
-
-def test_service_that_is_not_ready_is_not_patched_unless_an_outage_is_allowed() -> None:
-    with pytest.raises(PreflightError, match="not ready"):
-        admit([WEB1], ready=False)
-    admit([WEB1], ready=False, allowed=True)
-    admit([WEB1])
-
-
-def test_no_permission_overrules_an_obstacle() -> None:
-    with pytest.raises(PreflightError, match="would remove nginx"):
-        admit([WEB1], allowed=True, web1=Survey("web1", "b0", removed=("nginx",)))
 
 
 def test_a_run_that_was_killed_is_gone_on_with_although_nothing_is_left_to_upgrade(world: World) -> None:
