@@ -15,7 +15,7 @@ from tests.fleet.load import Load, describe
 
 # One web server of a sandbox has them all meanwhile, on processors that boot another host.
 RATE, PROBE_RATE = 8, 4
-HELD_SECONDS = 3.0  # a request that takes its time; a reboot does not wait for it by itself
+HELD_SECONDS = 7.0  # of a request that takes its time: a stop of nginx waits for 5 s, a drain for as long as it takes
 INTENT = "/var/lib/nexus-patch/intent.json"
 POLICY = "/usr/sbin/policy-rc.d"
 # What a run prints as it goes; one that is killed after each of these is killed in the next.
@@ -118,10 +118,11 @@ def test_without_the_drain_requests_fail(site, fleet, calm, outdated):
     """The control of the test above: the same roll, of hosts that are in rotation."""
     outdated.outdate("web2", KERNEL)
     with Load(fleet, RATE, HELD_SECONDS) as load:
-        subprocess.run([sys.executable, "-c", IN_THE_WAY, calm, "web2"], capture_output=True, text=True, check=False)
+        command = [sys.executable, "-c", IN_THE_WAY, calm, "web2"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         load.settle()
-    assert load.failures, "a host was rebooted with requests in hand, and nobody noticed"
-    assert outdated.version("web2", KERNEL) == NEW
+    assert outdated.version("web2", KERNEL) == NEW, done.stderr
+    assert load.failures, f"a host was rebooted with requests in hand, and nobody noticed: {done.stderr}"
 
 
 def test_host_whose_upgrade_fails_stops_the_roll_and_stays_drained(site, load, unharmed, outdated, patch):
