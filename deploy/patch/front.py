@@ -15,6 +15,7 @@ from deploy.release.run import Run
 from deploy.release.verify import Balancers, tag
 
 SERVICE_SECONDS = 120.0  # until the service answers again after what it needs was restarted
+MOVE_SECONDS = 20.0
 ASKED_TIMES = 5  # in a row, after a floating address moved
 POLL_SECONDS = 0.2
 
@@ -61,10 +62,16 @@ class Front:
         return all(self.clients.ask(each).status == 200 for each in self.addresses)
 
     def move(self, host: Operated) -> None:
-        """Have the other balancer take the floating addresses over. HostError: nobody answers there."""
-        unit = commands.KEEPALIVED
+        """Have another balancer take the floating addresses. HostError: none does, and this one has them again."""
+        own, unit = host.host.address, commands.KEEPALIVED
+        if not any(self.run.balancers.ask(each).status == 200 for each in self.run.balancers.addresses if each != own):
+            raise HostError(host.name, "no other load balancer shows the service", "fab status")
         host.act(commands.switch("stop", unit), what=f"{unit} could not be stopped", unit=unit)
-        self._row(host.name, "the floating address is not answered by the other balancer")
+        try:
+            self._row(host.name, "the floating address is not answered by another balancer", MOVE_SECONDS)
+        except BaseException:
+            host.act(commands.switch("start", unit), what=f"{unit} could not be started again", unit=unit)
+            raise
 
     def back(self, host: Operated, address: str) -> None:
         """Let a balancer that answers at its own address have the floating ones again. HostError."""
@@ -74,7 +81,7 @@ class Front:
         host.act(commands.switch("start", unit), what=f"{unit} could not be started", unit=unit)
         self._row(host.name, "the floating address is not answered")
 
-    def _row(self, host: str, what: str) -> None:
+    def _row(self, host: str, what: str, seconds: float = 0) -> None:
         row = 0
 
         def steady() -> bool:
@@ -82,11 +89,12 @@ class Front:
             row = row + 1 if self.ready() else 0
             return row >= ASKED_TIMES
 
-        self._until(host, steady, what)
+        self._until(host, steady, what, seconds)
 
-    def _until(self, host: str, check: Callable[[], object], what: str) -> None:
-        until = time.monotonic() + SERVICE_SECONDS
+    def _until(self, host: str, check: Callable[[], object], what: str, seconds: float = 0) -> None:
+        seconds = seconds or SERVICE_SECONDS
+        until = time.monotonic() + seconds
         while not check():
             if time.monotonic() > until:
-                raise HostError(host, f"{what} within {SERVICE_SECONDS:.0f} s", "fab status; journalctl on that host")
+                raise HostError(host, f"{what} within {seconds:.0f} s", "fab status; journalctl on that host")
             time.sleep(POLL_SECONDS)
