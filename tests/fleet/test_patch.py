@@ -38,7 +38,7 @@ def serving(fab, site):
 
 
 @pytest.fixture
-def outdated(site, serving, tmp_path):
+def outdated(site, tmp_path):
     """Makes hosts outdated; afterwards they are as they were, and in rotation."""
     found = debs.Repository(site, tmp_path)
     yield found
@@ -91,7 +91,7 @@ def test_check_lists_what_is_upgradeable_and_held_and_changes_nothing(site, outd
     assert at_rest(site)
 
 
-def test_fleet_is_patched_and_rebooted_under_load_without_a_failed_request(site, fleet, outdated, patch):
+def test_fleet_is_patched_and_rebooted_under_load_without_a_failed_request(site, fleet, serving, outdated, patch):
     """Rolling updates that still drop requests (coolify 8627, 4817): of packages and reboots, too."""
     outdated.outdate("web1", SERVICE, KERNEL)
     outdated.outdate("web2", SERVICE, PLAIN)
@@ -114,7 +114,7 @@ def test_fleet_is_patched_and_rebooted_under_load_without_a_failed_request(site,
     assert served == []
 
 
-def test_without_the_drain_requests_fail(site, fleet, calm, outdated):
+def test_without_the_drain_requests_fail(site, fleet, serving, calm, outdated):
     """The control of the test above: the same roll, of hosts that are in rotation."""
     outdated.outdate("web2", KERNEL)
     with Load(fleet, RATE, HELD_SECONDS) as load:
