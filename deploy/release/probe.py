@@ -172,6 +172,11 @@ class Probe:
         """Say that hosts are switched to a release from now on; what came before is what it is compared with."""
         self._release, self._since = release, time.monotonic()
 
+    def failed(self) -> int:
+        """How many requests have failed so far."""
+        with self._changed:
+            return sum(not sample.good for sample in self._samples)
+
     def stop(self) -> Measurement:
         """End, within a second, and say what was seen."""
         end = time.monotonic()

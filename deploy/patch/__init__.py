@@ -1,0 +1,1 @@
+"""Upgrades of the hosts' packages, rolled over a fleet that serves: `fab patch`."""
