@@ -60,7 +60,8 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "firewall_deny_out": True,
         "loadbalancer_domain": DOMAIN,
         "loadbalancer_floating_addresses": list(topology.floating),
-        # Everybody outside of the sandbox has the gateway's address.
+        # Few, so that a test need not send many. Everybody outside of the sandbox has the gateway's address.
+        "loadbalancer_requests_per_minute": 300,
         "loadbalancer_unlimited_networks": [topology.gateway4, topology.gateway6],
         # A browser comes by the door on localhost.
         "booking_app_allowed_hosts": ["localhost"],

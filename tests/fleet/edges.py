@@ -182,7 +182,8 @@ class Balancers:
     """The balancers of the sandbox, whose engine one variable changes."""
 
     def __init__(self, lab: Lab, fleet: Fleet, env: str, tool: Tool) -> None:
-        self.env, self.engine, self.tool = env, "haproxy", tool
+        first = fleet.need("loadbalancers")[0].name
+        self.env, self.engine, self.tool = env, str(fleet.value(first, "loadbalancer_engine")), tool
         self.names = [host.name for host in fleet.need("loadbalancers")]
         self.variable = lab.inventory / "group_vars/all/90-engine.yml"
         self.doors = doors(fleet)
