@@ -165,7 +165,7 @@ def test_ufws_files_have_every_kind_of_rule_in_ufws_words() -> None:
         "firewall_deny_out": True,
     }
     four, six = (_rendered(name, **variables) for name in ("user.rules", "user6.rules"))
-    comment = "VRRP".encode().hex()
+    comment = b"VRRP".hex()
     assert _after(four, f"allow vrrp any 0.0.0.0/0 any 192.0.2.11 in comment={comment}") == [
         "-A ufw-user-input -p 112 -s 192.0.2.11 -j ACCEPT"
     ]
@@ -181,6 +181,8 @@ def test_ufws_files_have_every_kind_of_rule_in_ufws_words() -> None:
     assert _after(six, "allow tcp 5432 2001:db8::/64 any ::/0 out") == [
         "-A ufw6-user-output -p 6 --dport 5432 -d 2001:db8::/64 -j ACCEPT"
     ]
-    assert [line for line in four if "user-output -" in line][-1] == "-A ufw-user-output -j REJECT"
+    assert [line for line in four if "user-output -" in line][-2:] == [
+        "-A ufw-user-output -p 6 ! --syn -j ACCEPT", "-A ufw-user-output -j REJECT"
+    ], "what stood before the first load goes on"
     open_out = _rendered("user.rules", **variables | {"firewall_deny_out": False, "firewall_let_out": []})
     assert not any("-A ufw-user-output" in line for line in open_out)
