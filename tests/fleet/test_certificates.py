@@ -160,9 +160,9 @@ def ssh(site: Site, certificates: Certificates, *words: str, key: str = KEY, sta
         "ssh {options} {to} sudo -n id",
         "ssh {options} {to} sudo -n /usr/local/sbin/booking-edge certificate",
         "ssh {options} {to} cat /etc/loadbalancer/certs/site.pem",
-        "scp {options} {to}:/etc/hostname /tmp/stolen",
-        "scp -O {options} {to}:/etc/hostname /tmp/stolen",
-        "ssh {options} -s {to} sftp",
+        "timeout 5 scp {options} {to}:/etc/hostname /tmp/stolen",
+        "timeout 5 scp -O {options} {to}:/etc/hostname /tmp/stolen",
+        "timeout 5 ssh {options} -s {to} sftp",
     ],
 )
 def test_the_key_that_hands_on_can_do_nothing_else(

@@ -32,7 +32,7 @@ class Fleet:
 
     values: dict[str, Any] = {  # noqa: RUF012 - never changed
         "booking_app_web_workers": 5, "booking_app_web_threads": 4, "booking_app_activation_megabytes": 300,
-        "booking_app_processes": [{"name": "worker"}, {"name": "mail"}], "haproxy_https_port": 443,
+        "booking_app_processes": [{"name": "worker"}, {"name": "mail"}], "loadbalancer_https_port": 443,
     }  # fmt: skip
     balancers = (SimpleNamespace(name="lb1", address="192.0.2.1"),)
 

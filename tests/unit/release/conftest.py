@@ -128,7 +128,7 @@ def engine_fleet(
     well()
     groups = {"web": web, "workers": workers, "loadbalancers": ("lb1",)}
     values: dict[str, Any] = {
-        "haproxy_https_port": 443,
+        "loadbalancer_https_port": 443,
         "booking_app_processes": [{"name": "tasks", "command": "run", "groups": ["workers"], "drain_seconds": 1}],
     }
 

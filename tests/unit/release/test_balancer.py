@@ -98,7 +98,7 @@ def breaks(name: str, act: str, error: HostError, times: int = 1) -> Fault:
 def test_every_command_is_one_call_that_the_helper_understands(
     command: commands.Command, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "roles/haproxy/files"))
+    monkeypatch.syspath_prepend(str(ROOT / "roles/loadbalancer/files"))
     assert command == SUDO + words
     importlib.import_module("booking_balancer.cli").parser().parse_args(words)
 
