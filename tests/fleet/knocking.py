@@ -181,6 +181,6 @@ def _seen_file(name: str) -> str:
 
 def _run(on: On, name: str, program: str, *arguments: Any) -> str:
     given = f"\nmain(*__import__('json').loads({json.dumps(arguments)!r}))\n"
-    done = on(name, "python3 -", stdin=program + given, timeout=240)
+    done = on(name, "python3 -", stdin=program + given, timeout=900)
     assert done.returncode == 0, f"{name}: {done.stderr}"
     return str(done.stdout)
