@@ -98,15 +98,16 @@ def everything(*, soak: bool) -> list[Part]:
     return [
         Part("programs that the tests need", 1, [tool("python", "-m", "tests.programs")]),
         Part("application with unit and contracts", 7, [
-            (*of_service, str(ROOT / "app/run-tests")), pytest("tests/unit", "tests/contracts"), *lint(),
+            (*of_service, str(ROOT / "app/run-tests")), pytest("tests/unit", "tests/contracts", "tests/alerts"), *lint(),
         ], together=True),
-        Part("image and fleet, converged twice", 10, [
+        Part("image and fleet, converged twice", 13, [
             tool("python", "-m", "lab", "--lab", LAB, "down"),
-            tool("python", "-m", "lab", "--lab", LAB, "up", "--size", "small"),
+            tool("python", "-m", "lab", "--lab", LAB, "up", "--size", "full"),
             pytest("tests/fleet/test_converge.py", *env, *counts),
             pytest("tests/roles", *env),
         ]),
-        Part("edge", 3.5, [pytest("tests/fleet/test_edge.py", "tests/fleet/test_outside.py", *env, *counts)]),
+        Part("world outside", 2, [pytest("tests/fleet/test_outside.py", *env, *counts)]),
+        *edge(env, counts),
         *release(env, counts),
         Part("service: payments, mail, a browser", 6, [
             pytest("tests/fleet/test_service.py", "tests/fleet/test_browser.py", *env, *counts),
@@ -117,6 +118,21 @@ def everything(*, soak: bool) -> list[Part]:
             pytest("tests/fleet/test_sandbox.py", *env, *counts),
             tool("python", "-m", "lab", "--lab", LAB, "down"),
         ]),
+    ]
+
+
+def edge(env: Sequence[str], counts: Sequence[str]) -> list[Part]:
+    """What the world meets, and what hosts are to one another and to strangers."""
+    def of(*modules: str) -> list[Command]:
+        return [pytest(*(f"tests/fleet/test_{module}.py" for module in modules), *env, *counts)]
+
+    return [
+        Part("edge: both engines", 12, of("balancers", "retries")),
+        Part("edge: a pair and its certificate", 7, of("pair", "certificates")),
+        Part("firewall: ports and guard", 5, of("ports", "firewall")),
+        Part("hardening", 4, of("hardening")),
+        Part("secrets", 8, of("secrets", "rotation")),
+        Part("packages", 7, of("patch")),
     ]
 
 

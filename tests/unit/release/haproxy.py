@@ -116,7 +116,9 @@ class Host:
         self.map.write_text("")
         self.modules = {
             name: importlib.import_module(f"booking_balancer.{name}")
-            for name in ("cli", "state", "haproxy", "nginx", "units", "traffic", "edge", "certificate", "takeover", "watch")
+            for name in (
+                "cli", "state", "haproxy", "nginx", "units", "traffic", "edge", "certificate", "takeover", "watch"
+            )
         }
         self.layout = self.modules["state"].Layout(root)
         self.wanted = self.layout.wanted
