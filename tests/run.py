@@ -91,7 +91,8 @@ def check() -> list[Part]:
 
 
 def everything(*, soak: bool) -> list[Part]:
-    """The whole run. The fleet part raises its own sandbox, which later parts use."""
+    """The whole run, on two sandboxes, one after the other: the full one for what the world meets and what hosts are,
+    and one that leaves the processors room for what counts seconds of a release."""
     env = ("--env", LAB)
     counts = ("--soak",) if soak else ()
     of_service = ("env", "BOOKING_SOAK=1") if soak else ()
@@ -107,13 +108,18 @@ def everything(*, soak: bool) -> list[Part]:
             pytest("tests/fleet/test_converge.py", *env, *counts),
             pytest("tests/roles", *env),
         ]),
-        Part("world outside", 2, [pytest("tests/fleet/test_outside.py", *env, *counts)]),
         *edge(env, counts),
+        Part("smaller fleet", 6, [
+            tool("python", "-m", "lab", "--lab", LAB, "down"),
+            tool("python", "-m", "lab", "--lab", LAB, "up", "--size", "small"),
+        ]),
         *release(env, counts),
         Part("service: payments, mail, a browser", 6, [
             pytest("tests/fleet/test_service.py", "tests/fleet/test_browser.py", *env, *counts),
         ]),
         Part("service: its image", 5, [pytest("tests/image")]),
+        Part("secrets", 8, [pytest("tests/fleet/test_secrets.py", "tests/fleet/test_rotation.py", *env, *counts)]),
+        Part("packages", 7, [pytest("tests/fleet/test_patch.py", *env, *counts)]),
         Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
         Part("sandbox", 6, [
             pytest("tests/fleet/test_sandbox.py", *env, *counts),
@@ -130,10 +136,8 @@ def edge(env: Sequence[str], counts: Sequence[str]) -> list[Part]:
     return [
         Part("edge: both engines", 12, of("balancers", "retries")),
         Part("edge: a pair and its certificate", 7, of("pair", "certificates")),
-        Part("firewall: ports and guard", 5, of("ports", "firewall")),
+        Part("edge: firewall, ports, world outside", 7, of("ports", "firewall", "outside")),
         Part("hardening", 4, of("hardening")),
-        Part("secrets", 8, of("secrets", "rotation")),
-        Part("packages", 7, of("patch")),
     ]
 
 

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import yaml
@@ -57,7 +57,8 @@ class Door:
     def say(self, data: bytes) -> bytes:
         """Send bytes as they are over a connection of their own; all that comes back until it is closed."""
         with self.connect() as connection:
-            connection.sendall(data)
+            with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+                connection.sendall(data)  # who is refused early may be so before all is sent
             return read_all(connection)
 
     def ask(self, path: str = "/healthz", method: str = "GET", body: bytes = b"", **headers: str) -> Answer:

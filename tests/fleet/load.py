@@ -59,7 +59,7 @@ class Result:
 class Load:
     """Requests at *rate* a second while the block runs: a fifth are POSTs, half use kept connections, a tenth are
     slow (half of these by the client, half by the service, which takes *slow_seconds*). *keyed* POSTs bear an
-    Idempotency-Key, so that a balancer may repeat them.
+    Idempotency-Key, so that a balancer may repeat them. Without *reuse* every connection is new.
 
     The pace does not wait for answers, as clients do not wait for one another. A request that a deploy loses
     is therefore counted, not hidden by a slower loop. What is booked is to be paid, so that no mail is sent of it: the
@@ -70,6 +70,7 @@ class Load:
     rate: float
     slow_seconds: float = 0.5
     keyed: bool = False
+    reuse: bool = True
     results: list[Result] = field(default_factory=list)
 
     def __enter__(self) -> Load:
@@ -151,7 +152,7 @@ class Load:
                 if time.monotonic() > self._token_until:
                     threading.Thread(target=self._renew, daemon=True).start()
                     self._token_until = time.monotonic() + 30
-                task = asyncio.create_task(self._one(kept if is_kept(number) else single, number))
+                task = asyncio.create_task(self._one(kept if self.reuse and is_kept(number) else single, number))
                 pending.add(task)
                 task.add_done_callback(pending.discard)
                 await asyncio.sleep(max(0.0, began + (number + 1) / self.rate - time.monotonic()))

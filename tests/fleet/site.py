@@ -178,8 +178,10 @@ class Site:
         return self.inside(name, "runuser", "-u", "postgres", "--", "psql", "-d", "booking", "-Atqc", statement).strip()
 
     def drained(self) -> list[str]:
-        """The hosts that the first balancer leaves out."""
-        return list(self.balancer("status")["drained"])
+        """The hosts that any balancer leaves out."""
+        names = [each.name for each in self.fleet.need("loadbalancers")]
+        said = [json.loads(self.inside(name, "/usr/local/sbin/booking-balancer", "status")) for name in names]
+        return sorted({host for each in said for host in each["drained"]})
 
     def start(self, task: str, *arguments: str, env: str = "") -> Run:
         """Start a Fabric task and do not wait for it."""

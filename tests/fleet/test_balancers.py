@@ -187,7 +187,8 @@ address, domain, path, method, count = *sys.argv[1:5], int(sys.argv[5])
 context = ssl._create_unverified_context()
 found, retry = [], None
 headers = {"Host": domain} | ({"Content-Length": "0"} if method == "POST" else {})
-connection = http.client.HTTPSConnection(address, context=context, timeout=20)
+literal = "[" + address + "]" if ":" in address else address
+connection = http.client.HTTPSConnection(literal, context=context, timeout=20)
 for _ in range(count):
     try:
         connection.request(method, path, headers=headers)
@@ -300,7 +301,8 @@ def test_fab_drain_ends_new_requests_on_every_balancer_within_a_second(
 def test_a_malformed_request_is_refused_and_the_connection_closed(door: Door, spoilt: bytes) -> None:
     said = door.say(spoilt.replace(b"{}", door.domain.encode()) + b"\r\n\r\n")
     assert re.match(rb"HTTP/1\.[01] (400|405|413|501|505) ", said) or said == b"", said[:200]
-    assert said.count(b"HTTP/1.") <= 1, "one answer at most"
+    # That the empty lines after it were no request, it may say as well.
+    assert said.count(b"HTTP/1.") - said.count(b"HTTP/1.1 408 ") <= 1, "one answer at most"
     assert door.ask().status == 200
 
 

@@ -119,7 +119,7 @@ def test_restarted_acme_authority_is_met_anew_and_trusted_by_all(
     wait_until(payments.deliveries, 15, "the webhook under the root before")
     assert payments.deliveries()[0]["status"] is not None, payments.deliveries()
     before = fetch_roots(lab).read_text()
-    assert "changed" in site.inside(balancer, "/usr/local/sbin/certbot-issue")
+    assert "changed" in site.inside(balancer, "/usr/local/sbin/certificate-issuer", "issue")
     assert fetch_roots(lab).read_text() == before
     with Client(fleet) as client:
         client.ask("GET", "/healthz", 200)
