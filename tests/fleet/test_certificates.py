@@ -109,7 +109,7 @@ def test_a_balancer_that_is_away_fails_the_renewal_loudly_and_catches_up(
 ) -> None:
     away = certificates.others[0]
     # ExecStopPost of certbot.service compares; a renewal that is not due does not, so it is forced by hand.
-    override = site.path(certificates.issuer, "/run/systemd/system/certbot.service.d/90-test.conf")
+    override = site.path(certificates.issuer, "/etc/systemd/system/certbot.service.d/90-test.conf")
     override.parent.mkdir(parents=True, exist_ok=True)
     override.write_text(f"[Service]\nExecStart=\nExecStart=/bin/sh -c '{RENEW}'\n")
     try:

@@ -18,6 +18,7 @@ from tests.fleet.retrying import Retrying
 from tests.fleet.site import Site
 
 HOST_SECONDS, HOST_P95, PROCESS_SECONDS = 2.0, 1.5, 2.5
+START_SECONDS = 4.0
 CONFIGURATION = "/etc/keepalived/keepalived.conf"
 UNITS = {"haproxy": "haproxy.service", "nginx": "nginx.service"}
 
@@ -79,7 +80,9 @@ class Pair:
     def priority(self, name: str) -> int:
         """The priority that a host's keepalived goes by now; 0 where it does not say."""
         script = (
-            "rm -f /tmp/keepalived.data; kill -USR1 $(systemctl show --property MainPID --value keepalived) && "
+            # 0, of one that does not run, would be this very process group.
+            "rm -f /tmp/keepalived.data; pid=$(systemctl show --property MainPID --value keepalived); "
+            "[ \"$pid\" -gt 0 ] && kill -USR1 \"$pid\" && "
             "timeout 3 sh -c 'until grep -qi \"effective priority\" /tmp/keepalived.data 2>/dev/null; do sleep 0.05; "
             "done'; cat /tmp/keepalived.data"
         )
@@ -89,9 +92,18 @@ class Pair:
             return 0
         return int(found[1]) if found else 0
 
+    def running(self, name: str) -> float:
+        """For how long keepalived has run on a host (seconds)."""
+        shown = self.site.inside(
+            name, "systemctl", "show", "--property=ExecMainStartTimestampMonotonic", "--value", "keepalived"
+        )
+        return float(self.site.inside(name, "cut", "-d ", "-f1", "/proc/uptime")) - int(shown) / 1e6
+
     def ready(self) -> str:
         """Wait until one has the addresses and every other could take them; the one."""
         Site.wait(lambda: all(self.priority(name) == 150 for name in self.names), "every balancer in good health")
+        # One that has just started listens for a while before it would claim anything (vrrp_startup_delay).
+        Site.wait(lambda: all(self.running(name) > START_SECONDS for name in self.names), "the end of the start")
         return self.holder()
 
 
