@@ -118,8 +118,10 @@ def everything(*, soak: bool) -> list[Part]:
             pytest("tests/fleet/test_service.py", "tests/fleet/test_browser.py", *env, *counts),
         ]),
         Part("service: its image", 5, [pytest("tests/image")]),
-        Part("secrets", 8, [pytest("tests/fleet/test_secrets.py", "tests/fleet/test_rotation.py", *env, *counts)]),
-        Part("packages", 7, [pytest("tests/fleet/test_patch.py", *env, *counts)]),
+        # The nightly run's, which has room for what converges and reboots a fleet many times over.
+        *([Part("secrets", 30, [
+            pytest("tests/fleet/test_secrets.py", "tests/fleet/test_rotation.py", *env, *counts),
+        ]), Part("packages", 20, [pytest("tests/fleet/test_patch.py", *env, *counts)])] if soak else []),
         Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
         Part("sandbox", 6, [
             pytest("tests/fleet/test_sandbox.py", *env, *counts),

@@ -187,6 +187,8 @@ class Balancers:
         self.env, self.engine, self.tool = env, str(fleet.value(first, "loadbalancer_engine")), tool
         self.names = [host.name for host in fleet.need("loadbalancers")]
         self.variable = lab.inventory / "group_vars/all/90-engine.yml"
+        # The last balancer has the modern profile meanwhile: what one balancer may differ in, it may while it serves.
+        self.modern = lab.inventory / "host_vars" / self.names[-1] / "90-modern.yml"
         self.doors = doors(fleet)
         self.changes: dict[str, Knocking] = {}
 
@@ -194,6 +196,8 @@ class Balancers:
         """Change the engine, while clients make new connections to the first balancer."""
         if engine == self.engine:
             return
+        self.modern.parent.mkdir(parents=True, exist_ok=True)
+        self.modern.write_text(yaml.safe_dump({"loadbalancer_tls_profile": "modern"}))
         with Knocking(self.doors[self.names[0]]) as clients:
             self.converge(loadbalancer_engine=engine)
             clients.wait_for(50)
@@ -211,6 +215,8 @@ class Balancers:
 
     def restore(self) -> None:
         """What the sandbox had before."""
+        self.modern.unlink(missing_ok=True)
+        self.converge()
         self.variable.unlink(missing_ok=True)
 
 
