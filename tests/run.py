@@ -113,13 +113,12 @@ def everything(*, soak: bool) -> list[Part]:
             tool("python", "-m", "lab", "--lab", LAB, "down"),
             tool("python", "-m", "lab", "--lab", LAB, "up", "--size", "small"),
         ]),
-        *release(env, counts),
+        *release(env, counts, soak=soak),
         Part("service: payments, mail, a browser", 6, [
             pytest("tests/fleet/test_service.py", "tests/fleet/test_browser.py", *env, *counts),
         ]),
-        Part("service: its image", 5, [pytest("tests/image")]),
-        # The nightly run's, which has room for what converges and reboots a fleet many times over.
-        *([Part("secrets", 30, [
+        # The nightly run's, which has the time that two fleets have taken from this one.
+        *([Part("service: its image", 5, [pytest("tests/image")]), Part("secrets", 30, [
             pytest("tests/fleet/test_secrets.py", "tests/fleet/test_rotation.py", *env, *counts),
         ]), Part("packages", 20, [pytest("tests/fleet/test_patch.py", *env, *counts)])] if soak else []),
         Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
@@ -143,7 +142,7 @@ def edge(env: Sequence[str], counts: Sequence[str]) -> list[Part]:
     ]
 
 
-def release(env: Sequence[str], counts: Sequence[str]) -> list[Part]:
+def release(env: Sequence[str], counts: Sequence[str], *, soak: bool) -> list[Part]:
     """The release engine on the fleet. The first of them needs a fleet that has had one release."""
     def of(*modules: str) -> list[Command]:
         return [pytest(*(f"tests/fleet/test_{module}.py" for module in modules), *env, *counts)]
@@ -151,7 +150,8 @@ def release(env: Sequence[str], counts: Sequence[str]) -> list[Part]:
     return [
         Part("release: deploys, rollbacks, Ctrl-C", 6, of("release", "booking")),
         Part("release: broken ones", 7, of("engine_broken")),
-        Part("release: lock and way back", 10, of("engine_lock", "engine_back")),
+        Part("release: lock", 6, of("engine_lock")),
+        *([Part("release: way back", 6, of("engine_back"))] if soak else []),
         Part("release: broken off at every step", 11, of("engine_kills")),
         Part("release: migrations and controls", 7, of("engine_migrations", "engine_controls")),
         Part("release: balancers, canary, outage", 6, of("engine_balancer", "engine_canary")),
