@@ -122,10 +122,7 @@ def everything(*, soak: bool) -> list[Part]:
             pytest("tests/fleet/test_secrets.py", "tests/fleet/test_rotation.py", *env, *counts),
         ]), Part("packages", 20, [pytest("tests/fleet/test_patch.py", *env, *counts)])] if soak else []),
         Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
-        Part("sandbox", 6, [
-            pytest("tests/fleet/test_sandbox.py", *env, *counts),
-            tool("python", "-m", "lab", "--lab", LAB, "down"),
-        ]),
+        *([Part("sandbox", 6, [pytest("tests/fleet/test_sandbox.py", *env, *counts)])] if soak else []),
     ]
 
 
@@ -154,7 +151,8 @@ def release(env: Sequence[str], counts: Sequence[str], *, soak: bool) -> list[Pa
         *([Part("release: way back", 6, of("engine_back"))] if soak else []),
         Part("release: broken off at every step", 11, of("engine_kills")),
         Part("release: migrations and controls", 7, of("engine_migrations", "engine_controls")),
-        Part("release: balancers, canary, outage", 6, of("engine_balancer", "engine_canary")),
+        Part("release: balancers", 5, of("engine_balancer")),
+        *([Part("release: canary, outage", 5, of("engine_canary"))] if soak else []),
     ]
 
 
