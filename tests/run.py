@@ -132,7 +132,7 @@ def edge(env: Sequence[str], counts: Sequence[str]) -> list[Part]:
         return [pytest(*(f"tests/fleet/test_{module}.py" for module in modules), *env, *counts)]
 
     return [
-        Part("edge: both engines", 12, of("balancers", "retries")),
+        Part("edge: both engines", 12, of("balancers", "abuse", "retries")),
         Part("edge: a pair and its certificate", 7, of("pair", "certificates")),
         Part("edge: firewall, ports, world outside", 7, of("ports", "firewall", "outside")),
         Part("hardening", 4, of("hardening")),

@@ -20,7 +20,8 @@ from deploy.release.settings import default_environment
 from lab import state
 from lab.state import Lab
 from tests.fleet import commits
-from tests.fleet.edges import Balancers, Door
+from tests.fleet.balancers import Balancers
+from tests.fleet.edges import Door
 from tests.fleet.load import Load, describe, failures
 from tests.fleet.site import Site
 

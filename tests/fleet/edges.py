@@ -7,20 +7,16 @@ import json
 import socket
 import ssl
 import statistics
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-import yaml
-
 from deploy.inventory import Fleet
-from lab.state import Lab
+from tests.fleet.site import Site
 
 ANSWER_SECONDS = 15.0
-Tool = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @dataclass(frozen=True)
@@ -179,47 +175,6 @@ class Knocking:
                 self.errors.append(f"{type(error).__name__}: {error}")
 
 
-class Balancers:
-    """The balancers of the sandbox, whose engine one variable changes."""
-
-    def __init__(self, lab: Lab, fleet: Fleet, env: str, tool: Tool) -> None:
-        first = fleet.need("loadbalancers")[0].name
-        self.env, self.engine, self.tool = env, str(fleet.value(first, "loadbalancer_engine")), tool
-        self.names = [host.name for host in fleet.need("loadbalancers")]
-        self.variable = lab.inventory / "group_vars/all/90-engine.yml"
-        # The last balancer has the modern profile meanwhile: what one balancer may differ in, it may while it serves.
-        self.modern = lab.inventory / "host_vars" / self.names[-1] / "90-modern.yml"
-        self.doors = doors(fleet)
-        self.changes: dict[str, Knocking] = {}
-
-    def become(self, engine: str) -> None:
-        """Change the engine, while clients make new connections to the first balancer."""
-        if engine == self.engine:
-            return
-        self.modern.parent.mkdir(parents=True, exist_ok=True)
-        self.modern.write_text(yaml.safe_dump({"loadbalancer_tls_profile": "modern"}))
-        with Knocking(self.doors[self.names[0]]) as clients:
-            self.converge(loadbalancer_engine=engine)
-            clients.wait_for(50)
-        self.engine, self.changes[engine] = engine, clients
-
-    def converge(self, **variables: object) -> str:
-        """One site.yml of the balancers with these variables; what it said."""
-        self.variable.write_text(yaml.safe_dump(variables))
-        done = self.tool(
-            "ansible-playbook", "-i", f"inventories/{self.env}", "site.yml", "--limit", "localhost,loadbalancers",
-            "--tags", "loadbalancer,certbot",
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-        return done.stdout
-
-    def restore(self) -> None:
-        """What the sandbox had before."""
-        self.modern.unlink(missing_ok=True)
-        self.converge()
-        self.variable.unlink(missing_ok=True)
-
-
 def p95(values: Sequence[float]) -> float:
     """The value that 95 of 100 do not exceed."""
     return statistics.quantiles(values, n=20)[18]
@@ -241,6 +196,16 @@ def journal(inside: Callable[..., str], name: str, mark: str) -> list[dict[str, 
         assert time.monotonic() < deadline, f"the access log of {name} says nothing of {mark}"
         time.sleep(0.1)
     return [json.loads(line) for line in lines]
+
+
+def web_lines(site: Site, mark: str) -> list[dict[str, object]]:
+    """What the web servers have logged of a path, waited for."""
+    script = f"journalctl -q --no-pager -o cat -t nginx --since -2min | grep -F {mark} || true"
+    deadline = time.monotonic() + 10
+    while not (rows := [row for web in site.web for row in site.shell(web, script).splitlines()]):
+        assert time.monotonic() < deadline, f"no web server says anything of {mark}"
+        time.sleep(0.1)
+    return [json.loads(row) for row in rows]
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import gzip
 import json
 import re
 import ssl
-import statistics
 import time
 import uuid
 from collections.abc import Callable
@@ -15,8 +14,9 @@ import pytest
 
 from deploy.inventory import Fleet
 from lab.state import Lab
+from tests.fleet.balancers import Balancers
 from tests.fleet.conftest import Done
-from tests.fleet.edges import Answer, Balancers, Door, Knocking, doors, journal, metrics, p95, slow_clients
+from tests.fleet.edges import Answer, Door, Knocking, doors, journal, metrics, web_lines
 from tests.fleet.site import Site
 
 
@@ -93,16 +93,6 @@ def test_what_anybody_but_a_balancer_says_of_its_client_is_not_believed(site: Si
     assert line["client"] == "127.0.0.1"
 
 
-def web_lines(site: Site, mark: str) -> list[dict[str, object]]:
-    """What the web servers have logged of a path, waited for."""
-    script = f"journalctl -q --no-pager -o cat -t nginx --since -2min | grep -F {mark} || true"
-    deadline = time.monotonic() + 10
-    while not (rows := [row for web in site.web for row in site.shell(web, script).splitlines()]):
-        assert time.monotonic() < deadline, f"no web server says anything of {mark}"
-        time.sleep(0.1)
-    return [json.loads(row) for row in rows]
-
-
 def test_a_request_has_one_id_everywhere_and_it_is_not_the_clients(door: Door, site: Site, balancer_name: str) -> None:
     mark = f"/seen-{uuid.uuid4().hex}"
     given = door.ask(mark, X_Request_Id="mine").headers["x-request-id"]
@@ -151,86 +141,6 @@ def unchunked(answer: Answer) -> bytes:
         rest = rest.partition(b"\r\n")[2]
         found, rest = found + rest[:size], rest[size + 2 :]
     return found
-
-
-def test_a_body_that_is_too_large_is_refused_before_it_is_sent(door: Door, fleet: Fleet, balancer_name: str) -> None:
-    limit = fleet.value(balancer_name, "loadbalancer_body_max_kib") * 1024
-    for length, status in ((limit + 1, 413), (1024, 404)):
-        head = f"POST /nowhere HTTP/1.1\r\nHost: {door.domain}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-        with door.connect() as connection:
-            connection.sendall(head.encode() + (b"" if length > limit else b"x" * length))
-            assert f" {status} ".encode() in connection.recv(4096).partition(b"\r\n")[0]
-
-
-def test_headers_that_are_too_large_are_refused(door: Door) -> None:
-    for extra in (f"X-Long: {'a' * 20000}", "\r\n".join(f"X-{n}: {'b' * 100}" for n in range(700))):
-        said = door.say(f"GET /healthz HTTP/1.1\r\nHost: {door.domain}\r\n{extra}\r\n\r\n".encode())
-        assert re.match(rb"HTTP/1\.1 4(00|14|31) ", said), said[:100]
-    assert door.ask("/healthz", X_Long="a" * 4000).status == 200
-
-
-def test_a_client_that_does_not_end_its_headers_is_let_go(door: Door, fleet: Fleet, balancer_name: str) -> None:
-    limit = fleet.value(balancer_name, "loadbalancer_header_seconds")
-    began = time.monotonic()
-    with door.connect() as connection:
-        connection.settimeout(limit + 10)
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nX-")
-        while connection.recv(4096):
-            pass
-    assert limit - 1 < time.monotonic() - began < limit + 8
-
-
-LIMITED = """
-import http.client, json, ssl, sys
-address, domain, path, method, count = *sys.argv[1:5], int(sys.argv[5])
-context = ssl._create_unverified_context()
-found, retry = [], None
-headers = {"Host": domain} | ({"Content-Length": "0"} if method == "POST" else {})
-literal = "[" + address + "]" if ":" in address else address
-connection = http.client.HTTPSConnection(literal, context=context, timeout=20)
-for _ in range(count):
-    try:
-        connection.request(method, path, headers=headers)
-        answer = connection.getresponse()
-        answer.read()
-    except (http.client.HTTPException, OSError):
-        connection.close()
-        continue
-    found.append(answer.status)
-    if answer.status == 429:
-        retry = answer.headers["Retry-After"]
-    if answer.will_close:
-        connection.close()
-print(json.dumps({"found": found, "retry": retry}))
-"""
-
-
-def hammered(site: Site, address: str, door: Door, path: str, method: str, count: int) -> dict[str, object]:
-    """What *count* requests of the host `outside` got."""
-    done = site.inside("outside", "python3", "-c", LIMITED, address, door.domain, path, method, str(count))
-    return dict(json.loads(done))
-
-
-def test_an_address_is_limited_and_its_logins_stricter_and_others_are_not(
-    door: Door, site: Site, fleet: Fleet, balancer_name: str, engine: str
-) -> None:
-    """What `429 Retry-After` says to one address says nothing to another: IPv6 is asked last, and served."""
-    strict = fleet.value(balancer_name, "loadbalancer_logins_per_minute")
-    said = hammered(site, door.address, door, "/api/v1/token/", "POST", 2 * strict)
-    found = said["found"]
-    assert isinstance(found, list)
-    assert found.count(429) >= strict // 2 - 2, found
-    assert strict <= len(found) - found.count(429) <= strict * 3 // 2 + 2, found
-    assert said["retry"] == "60"
-    assert hammered(site, door.address, door, "/healthz", "GET", 1)["found"] == [200], "other pages are served"
-    limit = fleet.value(balancer_name, "loadbalancer_requests_per_minute")
-    found = hammered(site, door.address, door, "/healthz", "GET", 2 * limit)["found"]
-    assert isinstance(found, list)
-    assert 429 in found
-    assert found.count(200) >= limit // 2
-    second = doors(fleet, ipv6=True)[balancer_name]
-    assert hammered(site, second.address, second, "/healthz", "GET", 1)["found"] == [200], "another address"
-    assert door.ask().status == 200, "an exempted network"
 
 
 def test_maintenance_and_no_web_server_have_pages_of_their_own(
@@ -282,58 +192,6 @@ def test_fab_drain_ends_new_requests_on_every_balancer_within_a_second(
         assert fab("undrain", victim).returncode == 0
     site.wait(lambda: len({door.ask("/readyz").headers["x-served-by"] for door in balancers.doors.values()
                            for _ in range(12)}) == len(site.web), "all web servers")
-
-
-@pytest.mark.parametrize("spoilt", [
-    b"GET / HTTP/1.1\r\nHost: {}\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-    b"GET / HTTP/1.1\r\nHost: {}\r\nContent-Length: -5\r\n\r\nhello",
-    b"GET / HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: {}\r\nX: a\r\n\x00: b\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost : {}\r\n\r\n",
-    b"GET / HTTP/1.1\r\n\r\n",
-    b"G\x01T / HTTP/1.1\r\nHost: {}\r\n\r\n",
-    b"GET / HTTP/9.9\r\nHost: {}\r\n\r\n",
-    b"\x16\x03\x01\x02",
-    b"POST /nowhere HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nhello\r\n0\r\n\r\n",
-])  # fmt: skip
-def test_a_malformed_request_is_refused_and_the_connection_closed(door: Door, spoilt: bytes) -> None:
-    said = door.say(spoilt.replace(b"{}", door.domain.encode()) + b"\r\n\r\n")
-    assert re.match(rb"HTTP/1\.[01] (400|405|413|501|505) ", said) or said == b"", said[:200]
-    # That the empty lines after it were no request, it may say as well.
-    assert said.count(b"HTTP/1.") - said.count(b"HTTP/1.1 408 ") <= 1, "one answer at most"
-    assert door.ask().status == 200
-
-
-def test_conflicting_lengths_smuggle_nothing(door: Door, site: Site) -> None:
-    """A request within a body, for one of two lengths: no web server may take it for a request (RFC 9112, 6.1)."""
-    mark = f"smuggled-{uuid.uuid4().hex}"
-    inner = f"GET /{mark} HTTP/1.1\r\nHost: {door.domain}\r\n\r\n"
-    body = f"0\r\n\r\n{inner}"
-    for head in (
-        f"Content-Length: {len(body)}\r\nTransfer-Encoding: chunked",
-        f"Transfer-Encoding: chunked\r\nContent-Length: {len(body)}",
-        f"Content-Length: {len(body)}\r\nTransfer-Encoding:\tchunked",
-        f"Content-Length: {len(body)}\r\nTransfer-Encoding: identity, chunked",
-    ):
-        said = door.say(f"POST /nowhere HTTP/1.1\r\nHost: {door.domain}\r\n{head}\r\n\r\n{body}".encode())
-        assert said.count(b"HTTP/1.1") <= 1, said[:300]
-    door.ask(f"/after-{mark}")
-    assert {str(line["uri"]) for line in web_lines(site, mark)} == {f"/after-{mark}"}
-
-
-def test_five_hundred_slow_clients_leave_the_others_as_they_were(door: Door, engine: str) -> None:
-    """Slowloris: others are served within twice the usual p95."""
-    with Knocking(door, tasks=2) as clients:
-        clients.wait_for(150)
-        usual = p95(clients.seconds)
-        with slow_clients(door, 500):
-            before = len(clients.seconds)
-            clients.wait_for(150)
-        during = clients.seconds[before:]
-    assert clients.errors == []
-    print(f"{engine}: p95 {usual * 1000:.0f} ms usually, {p95(during) * 1000:.0f} ms beside 500 slow clients")
-    assert p95(during) <= 2 * usual, f"median {statistics.median(during):.3f}"
 
 
 def test_reloads_and_swaps_of_the_certificate_lose_no_new_connection(
