@@ -11,13 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from invoke.program import Program
 
 import deploy.release
 from deploy.errors import LockedError
 from deploy.release import show
 from deploy.release.run import Summary
 from deploy.tasks import namespace
+from tests.unit.command_line import fab
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 15  # lines of a task; what is longer is the engine's work
@@ -49,15 +49,6 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     for name in ("releases", "status"):
         monkeypatch.setattr(show, name, lambda found: f"text of {found.release}")
     return found
-
-
-def fab(*words: str) -> int:
-    """Run a command line; its exit code."""
-    try:
-        Program(namespace=namespace, version="0").run(["fab", *words])
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
 
 
 @pytest.mark.parametrize(

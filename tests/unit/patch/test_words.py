@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from invoke.program import Program
 
 from deploy.errors import LockedError
 from deploy.patch import engine, show
@@ -14,7 +13,7 @@ from deploy.patch.engine import Patched
 from deploy.patch.facts import Intent, Survey, Upgrade
 from deploy.patch.roll import Done
 from deploy.release.probe import Measurement
-from deploy.tasks import namespace
+from tests.unit.command_line import fab
 
 QUIET = Measurement(100, 0, 0, 10.0, 20.0, 80.0, 20.0)
 LOUD = Measurement(100, 9, 0, 10.0, 20.0, 2300.0, 20.0)
@@ -22,14 +21,6 @@ DONE = [
     Done("web1", ["libc6", "curl"], "libc6 changed", [], 31.0, QUIET),
     Done("db1", ["postgresql-17"], "", ["postgresql@17-main.service"], 9.0, LOUD, ("the database, a single one",)),
 ]
-
-
-def fab(*words: str) -> int:
-    try:
-        Program(namespace=namespace, version="0").run(["fab", *words])
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
 
 
 @pytest.fixture
