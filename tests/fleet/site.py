@@ -158,9 +158,14 @@ class Site:
         done: dict[str, Any] = json.loads(self.inside(name, "/usr/local/sbin/booking-release", *words))
         return done
 
-    def balancer(self, *words: str) -> dict[str, Any]:
-        """One act of the first balancer's helper."""
-        name = self.fleet.need("loadbalancers")[0].name
+    @property
+    def balancers(self) -> list[str]:
+        """The names of the load balancers, in inventory order."""
+        return [each.name for each in self.fleet.need("loadbalancers")]
+
+    def balancer(self, *words: str, on: str = "") -> dict[str, Any]:
+        """One act of a balancer's helper: of the first one's unless named."""
+        name = on or self.balancers[0]
         done: dict[str, Any] = json.loads(self.inside(name, "/usr/local/sbin/booking-balancer", *words))
         return done
 
@@ -179,9 +184,7 @@ class Site:
 
     def drained(self) -> list[str]:
         """The hosts that any balancer leaves out."""
-        names = [each.name for each in self.fleet.need("loadbalancers")]
-        said = [json.loads(self.inside(name, "/usr/local/sbin/booking-balancer", "status")) for name in names]
-        return sorted({host for each in said for host in each["drained"]})
+        return sorted({host for name in self.balancers for host in self.balancer("status", on=name)["drained"]})
 
     def start(self, task: str, *arguments: str, env: str = "") -> Run:
         """Start a Fabric task and do not wait for it."""

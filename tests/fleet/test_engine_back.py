@@ -172,15 +172,14 @@ def test_what_was_started_with_other_settings_is_not_warm(site, fab, other_name,
     assert not any(site.status(name)["stale"] for name in site.web)
 
 
-def test_worker_processes_are_replaced_with_the_release_and_drained(site, fab, unharmed):
+def test_worker_processes_are_replaced_with_the_release_and_drained(site, fleet, fab, unharmed):
     def workers(name):
         rows = site.shell(name, "systemctl list-units --plain --no-legend 'booking-worker@*'").splitlines()
         return [row.split()[0] for row in rows]
 
-    before = {name: workers(name) for name in site.web}
+    before = {each.name: workers(each.name) for each in fleet.need("workers")}
     release = deploy(fab, "with workers of its own")
-    for name in site.web:
-        (unit,) = before[name]
+    for name, (unit,) in before.items():
         (after,) = workers(name)
         assert release in after, "old workers do not stay warm"
         said = site.shell(name, f"journalctl --no-pager -q -o cat -u '{unit}'")

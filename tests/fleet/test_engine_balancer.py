@@ -1,7 +1,9 @@
 """What the load balancers do for a release: drains that last, maintenance, hosts left out and joined."""
 
 import time
+from contextlib import contextmanager
 
+from deploy.release.verify import tag
 from lab import faults
 from tests.fleet import commits
 from tests.fleet.conftest import tool
@@ -40,12 +42,12 @@ def reboot_it(site, name, env):
 
 
 def test_drained_host_gets_no_request_until_it_is_undrained(site, load, fab, unharmed):
-    assert len(apart(load)) == 2, "the control: both hosts answer"
+    everybody = apart(load)
+    assert everybody == {tag(name) for name in site.web}, "the control: all hosts answer"
     assert fab("drain", "web2").returncode == 0
-    one = apart(load)
-    assert len(one) == 1
+    assert apart(load) == everybody - {tag("web2")}
     assert fab("undrain", "web2").returncode == 0
-    assert len(apart(load)) == 2
+    assert apart(load) == everybody
 
 
 def test_drain_lasts_through_reload_restart_site_yml_and_reboot(site, fleet, env, drained):
@@ -59,10 +61,18 @@ def test_drain_lasts_through_reload_restart_site_yml_and_reboot(site, fleet, env
         assert site.balancer("status")["servers"]["web1"] != site.balancer("status")["servers"][drained]
 
 
-def test_last_host_in_rotation_cannot_be_drained(site, fab, drained, unharmed):
-    done = fab("drain", "web1")
-    assert done.returncode != 0
-    assert "maintenance" in done.stderr
+def test_last_host_in_rotation_cannot_be_drained(site, fab, unharmed):
+    last, *others = site.web
+    try:
+        for name in others:
+            assert fab("drain", name).returncode == 0, "the control: one that is not the last can be"
+        done = fab("drain", last)
+        assert done.returncode != 0
+        assert "maintenance" in done.stderr
+        assert site.drained() == others
+    finally:
+        for name in others:
+            assert fab("undrain", name).returncode == 0
 
 
 def test_maintenance_answers_503_and_lets_health_checks_through(site, fleet, fab, client):
@@ -108,20 +118,47 @@ def test_host_that_is_gone_is_left_out_by_name_and_joins_again(lab, site, load, 
     assert done.returncode == 0, done.stdout + done.stderr
     assert site.drained() == []
     assert site.everywhere() == {release}
-    assert len(apart(load)) == 2
+    assert apart(load) == {tag(name) for name in site.web}
     lost = [each for each in failures(load.since(began)) if each.at > began + CUT_SECONDS]
     assert not lost, describe(lost)
 
 
-def test_rollback_goes_on_without_a_host_that_cannot_be_reached_if_most_are_there(lab, site, fab):
-    """One of two is no majority: here it refuses, and says so, with nothing changed."""
-    (before,) = site.everywhere()
-    faults.cut(lab, site.host("web2"), ssh_only=True)
+@contextmanager
+def without_ssh(lab, site, names):
+    """Hosts that go on serving, and that nobody can speak to."""
+    for name in names:
+        faults.cut(lab, site.host(name), ssh_only=True)
     try:
-        done = fab("rollback")
+        yield
     finally:
-        faults.mend(lab, site.host("web2"))
+        for name in names:
+            faults.mend(lab, site.host(name))
+
+
+def test_rollback_goes_on_without_a_host_that_cannot_be_reached_while_most_are_there(lab, site, fab, unharmed):
+    """What cannot be reached is drained and joins later; the others have gone back together."""
+    first, second = (commits.make(word) for word in ("to go back to", "to go back from"))
+    for commit in (first, second):
+        assert fab("deploy", "--ref", commit).returncode == 0
+    away = site.web[-1]
+    with without_ssh(lab, site, [away]):
+        done = fab("rollback")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert away in done.stdout + done.stderr
+    assert {site.current(name) for name in site.web if name != away} == {commits.release(first)}
+    assert site.drained() == [away], "the release that was left serves nobody"
+    done = fab("join", away)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.everywhere() == {commits.release(first)}
+    assert site.drained() == []
+
+
+def test_rollback_refuses_where_most_cannot_be_reached(lab, site, fab):
+    (before,) = site.everywhere()
+    away = site.web[1:]
+    with without_ssh(lab, site, away):
+        done = fab("rollback")
     assert done.returncode in (14, 15), done.stdout + done.stderr
-    assert "web2" in done.stderr
+    assert all(name in done.stderr for name in away), done.stderr
     assert site.everywhere() == {before}
     assert site.drained() == []

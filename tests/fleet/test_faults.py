@@ -1,35 +1,34 @@
 """Hosts that go away and come back: the service returns by itself."""
 
-import pytest
-
+from lab import state
+from lab.topology import build
 from tests.fleet.conftest import wait_until
 
 RETURN_SECONDS = 60
 
 
-def in_rotation(on, fleet):
-    balancer = fleet.group("loadbalancers")[0].name
-    said = on(balancer, "python3 -c \"import socket;s=socket.socket(socket.AF_UNIX);"
-                        "s.connect('/run/haproxy/admin.sock');s.sendall(b'show stat -1 4 -1\\n');"
-                        "print(b''.join(iter(lambda:s.recv(65536),b'')).decode())\"").stdout
-    rows = [row.split(",") for row in said.splitlines() if row and not row.startswith("#")]
-    return rows and all(row[17] == "UP" for row in rows) and len(rows) == len(fleet.group("web"))
+def pytest_generate_tests(metafunc):
+    if "rebooted" not in metafunc.fixturenames:
+        return
+    env = metafunc.config.getoption("--env")
+    lab = state.load(env) if env else None
+    hosts = (lab.topology if lab else build("full", 0)).fleet
+    kinds = {each.groups: each.name for each in reversed(hosts) if each.groups}
+    names = [each.name for each in hosts if metafunc.config.getoption("--soak") or each.name in kinds.values()]
+    metafunc.parametrize("rebooted", names)
 
 
-@pytest.mark.parametrize("name", ["lb1", "web1", "web2", "db1", "ops1"])
-def test_service_returns_by_itself_after_a_reboot(name, on, fleet, client):
+def in_rotation(site):
+    """Whether every balancer has every web server."""
+    found = [site.balancer("status", on=name)["servers"] for name in site.balancers]
+    return all(set(servers) == set(site.web) and set(servers.values()) == {"UP"} for servers in found)
+
+
+def test_service_returns_by_itself_after_a_reboot(rebooted, on, site, client):
+    """One host of each kind; of every host in the soak."""
     release = client.ask("GET", "/healthz", 200)["release"]
-    boot = on(name, "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic "
-                    "--value; stat -c %Y /proc/1").stdout
-    on(name, "systemctl reboot")
-
-    def rebooted():
-        now = on(name, "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic "
-                       "--value; stat -c %Y /proc/1")
-        return now.returncode == 0 and now.stdout != boot
-
-    wait_until(rebooted, RETURN_SECONDS, f"the reboot of {name}")
-    wait_until(lambda: in_rotation(on, fleet), RETURN_SECONDS, "every web server in rotation")
+    site.reboot(rebooted)
+    wait_until(lambda: in_rotation(site), RETURN_SECONDS, "every web server in rotation")
 
     def serves():
         answer = client.request("GET", "/readyz")
@@ -38,6 +37,6 @@ def test_service_returns_by_itself_after_a_reboot(name, on, fleet, client):
     wait_until(serves, RETURN_SECONDS, "a ready answer")
     assert client.ask("GET", "/healthz", 200)["release"] == release
     failed = wait_until(
-        lambda: on(name, "systemctl is-system-running --wait").stdout.strip(), RETURN_SECONDS, "the end of the boot"
+        lambda: on(rebooted, "systemctl is-system-running --wait").stdout.strip(), RETURN_SECONDS, "the end of the boot"
     )
-    assert failed == "running", on(name, "systemctl --failed").stdout
+    assert failed == "running", on(rebooted, "systemctl --failed").stdout

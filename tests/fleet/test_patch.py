@@ -12,6 +12,7 @@ from deploy.release.verify import tag
 from tests.fleet import commits, debs
 from tests.fleet.debs import BREAK, FRAGILE, KERNEL, NEW, OLD, PLAIN, SERVICE
 from tests.fleet.load import Load, describe
+from tests.fleet.retrying import Retrying
 
 # One web server of a sandbox has them all meanwhile, on processors that boot another host.
 RATE, PROBE_RATE = 8, 4
@@ -62,9 +63,9 @@ def calm(variant):
 
 
 @pytest.fixture
-def patch(fab, site, calm):
+def patch(fab, outdated, calm):
     def run(*arguments):
-        hosts = [word for name in site.web for word in ("--host", name)]
+        hosts = [word for name in outdated.hosts for word in ("--host", name)]
         return fab("patch", *(arguments if "--host" in arguments else (*hosts, *arguments)), environment=calm)
 
     return run
@@ -172,16 +173,32 @@ def test_deploy_and_patch_keep_each_other_out(site, outdated, fab):
     assert at_rest(site)
 
 
-def test_what_takes_the_service_away_is_said_and_asked_for_first(site, fleet, outdated, fab, patch):
-    outdated.outdate("lb1", KERNEL)
-    done = patch("--host", "lb1")
-    assert done.returncode == 14
-    assert "lb1: the only load balancer" in done.stderr
-    assert "--allow-outage" in done.stderr
-    assert outdated.version("lb1", KERNEL) == OLD
-    before = boot(site, "lb1")
-    done = patch("--host", "lb1", "--allow-outage")
+def test_balancer_is_rebooted_while_the_other_has_its_address(site, fleet, outdated, patch):
+    """Clients that try again lose nothing: the address moves before the host is touched, and back to no one's harm."""
+    name = site.balancers[0]
+    outdated.outdate(name, KERNEL)
+    before = boot(site, name)
+    with Retrying(fleet) as clients:
+        done = patch("--host", name)
+        clients.settle(2)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert boot(site, "lb1") != before
-    assert outdated.version("lb1", KERNEL) == NEW
+    assert boot(site, name) != before
+    assert outdated.version(name, KERNEL) == NEW
+    assert not clients.lost, clients.faults[-5:]
+
+
+def test_what_takes_something_of_the_service_away_is_said_and_asked_for_first(site, fleet, outdated, patch):
+    name = fleet.need("broker")[0].name
+    outdated.outdate(name, KERNEL)
+    done = patch("--host", name)
+    assert done.returncode == 14
+    assert f"{name}: " in done.stderr
+    assert "the broker, a single one" in done.stderr
+    assert "--allow-outage" in done.stderr
+    assert outdated.version(name, KERNEL) == OLD
+    before = boot(site, name)
+    done = patch("--host", name, "--allow-outage")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert boot(site, name) != before
+    assert outdated.version(name, KERNEL) == NEW
     assert "who asked again for" in done.stdout
