@@ -26,6 +26,11 @@ PROGRAMS = {
 }
 
 
+# What the scanners are installed from, and where.
+LOCK = ROOT / "requirements/scanners.txt"
+SCANNERS = ROOT / "build/scanners"
+
+
 def missing() -> list[str]:
     """The packages that are not there."""
     postgresql = any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -33,14 +38,32 @@ def missing() -> list[str]:
     return ([] if postgresql else ["postgresql"]) + others
 
 
+def scanners(progress: Progress) -> None:
+    """Install the scanners as locked, where they are not yet. LabError."""
+    done = SCANNERS / "installed.txt"
+    if done.exists() and done.read_text() == LOCK.read_text():
+        return
+    uv = Path(sys.executable).with_name("uv")
+    commands: list[list[str | Path]] = [
+        [uv, "venv", "--quiet", "--clear", "--no-python-downloads", "--python", sys.executable, SCANNERS],
+        [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", SCANNERS / "bin/python", LOCK],
+    ]
+    with progress.phase("scanners: sslyze, for the tests"):
+        for command in commands:
+            progress.run(command, log="scanners", env={"UV_SYSTEM_CERTS": "true"},
+                         mend="look at the network, then the same command again")
+    done.write_text(LOCK.read_text())
+
+
 def main() -> int:
     """Install them where they are missing, without the services that Debian's packages would start."""
-    packages = missing()
-    if not packages:
-        return 0
     progress = Progress(ROOT / "build/logs/tests")
+    packages = missing()
     names = " ".join(packages)
     try:
+        scanners(progress)
+        if not packages:
+            return 0
         if os.geteuid() != 0:
             raise LabError(f"programs that the tests need are missing: {names}", mend=f"sudo apt-get install {names}")
         if not CLUSTERS.exists():

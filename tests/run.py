@@ -91,11 +91,14 @@ def check() -> list[Part]:
 
 
 def everything(*, soak: bool) -> list[Part]:
-    """The whole run, on two sandboxes, one after the other: the full one for what the world meets and what hosts are,
-    and one that leaves the processors room for what counts seconds of a release."""
+    """The whole run, on one sandbox that has two of everything that there can be two of."""
     env = ("--env", LAB)
     counts = ("--soak",) if soak else ()
     of_service = ("env", "BOOKING_SOAK=1") if soak else ()
+
+    def of(*modules: str) -> list[Command]:
+        return [pytest(*(f"tests/fleet/test_{module}.py" for module in modules), *env, *counts)]
+
     return [
         Part("programs that the tests need", 1, [tool("python", "-m", "tests.programs")]),
         Part("application with unit and contracts", 7, [
@@ -105,54 +108,34 @@ def everything(*, soak: bool) -> list[Part]:
         Part("image and fleet, converged twice", 13, [
             tool("python", "-m", "lab", "--lab", LAB, "down"),
             tool("python", "-m", "lab", "--lab", LAB, "up", "--size", "full"),
-            pytest("tests/fleet/test_converge.py", *env, *counts),
+            *of("converge"),
             pytest("tests/roles", *env),
         ]),
-        *edge(env, counts),
-        Part("smaller fleet", 6, [
-            tool("python", "-m", "lab", "--lab", LAB, "down"),
-            tool("python", "-m", "lab", "--lab", LAB, "up", "--size", "small"),
-        ]),
-        *release(env, counts, soak=soak),
-        Part("service: payments, mail, a browser", 6, [
-            pytest("tests/fleet/test_service.py", "tests/fleet/test_browser.py", *env, *counts),
-        ]),
-        # The nightly run's, which has the time that two fleets have taken from this one.
-        *([Part("service: its image", 5, [pytest("tests/image")]), Part("secrets", 30, [
-            pytest("tests/fleet/test_secrets.py", "tests/fleet/test_rotation.py", *env, *counts),
-        ]), Part("packages", 20, [pytest("tests/fleet/test_patch.py", *env, *counts)])] if soak else []),
-        Part("faults", 2, [pytest("tests/fleet/test_faults.py", *env, *counts)]),
-        *([Part("sandbox", 6, [pytest("tests/fleet/test_sandbox.py", *env, *counts)])] if soak else []),
-    ]
-
-
-def edge(env: Sequence[str], counts: Sequence[str]) -> list[Part]:
-    """What the world meets, and what hosts are to one another and to strangers."""
-    def of(*modules: str) -> list[Command]:
-        return [pytest(*(f"tests/fleet/test_{module}.py" for module in modules), *env, *counts)]
-
-    return [
-        Part("edge: both engines", 12, of("balancers", "abuse", "retries")),
+        # Comes first: it needs a fleet that has had one release.
+        Part("release: deploys, rollbacks, Ctrl-C", 6, of("release", "booking")),
+        Part("release: broken ones", 7, of("engine_broken")),
+        Part("release: lock", 5, of("engine_lock")),
+        Part("release: broken off at every step", 8, of("engine_kills")),
+        Part("release: migrations and controls", 7, of("engine_migrations", "engine_controls")),
+        Part("release: balancers", 5, of("engine_balancer")),
+        Part("service: payments, mail, a browser", 5, of("service", "browser")),
+        Part("edge: both engines", 14, of("balancers", "abuse", "retries", "tls")),
         Part("edge: a pair and its certificate", 7, of("pair", "certificates")),
         Part("edge: firewall, ports, world outside", 7, of("ports", "firewall", "outside")),
         Part("hardening", 4, of("hardening")),
+        Part("faults", 3, of("faults")),
+        *(nightly(of) if soak else []),
     ]
 
 
-def release(env: Sequence[str], counts: Sequence[str], *, soak: bool) -> list[Part]:
-    """The release engine on the fleet. The first of them needs a fleet that has had one release."""
-    def of(*modules: str) -> list[Command]:
-        return [pytest(*(f"tests/fleet/test_{module}.py" for module in modules), *env, *counts)]
-
+def nightly(of: Callable[..., list[Command]]) -> list[Part]:
+    """What the nightly run alone has the time for."""
     return [
-        Part("release: deploys, rollbacks, Ctrl-C", 6, of("release", "booking")),
-        Part("release: broken ones", 7, of("engine_broken")),
-        Part("release: lock", 6, of("engine_lock")),
-        *([Part("release: way back", 6, of("engine_back"))] if soak else []),
-        Part("release: broken off at every step", 11, of("engine_kills")),
-        Part("release: migrations and controls", 7, of("engine_migrations", "engine_controls")),
-        Part("release: balancers", 5, of("engine_balancer")),
-        *([Part("release: canary, outage", 5, of("engine_canary"))] if soak else []),
+        Part("release: ways back, canary, outage", 12, of("engine_back", "engine_canary")),
+        Part("service: its image", 5, [pytest("tests/image")]),
+        Part("secrets", 30, of("secrets", "rotation")),
+        Part("packages", 20, of("patch")),
+        Part("sandbox", 6, of("sandbox")),
     ]
 
 

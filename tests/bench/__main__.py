@@ -16,7 +16,7 @@ from rich.table import Table
 
 from deploy import inventory
 from lab import state
-from tests.bench import overhead, rounds, service
+from tests.bench import edge, overhead, rounds, service
 from tests.bench.figures import Figure
 from tests.bench.naive import Naive
 from tests.bench.report import render
@@ -31,6 +31,7 @@ OUT = commits.ROOT / "build/bench"
 RATE = 30
 STEADY_SECONDS = 20.0
 LEAST_REQUESTS = 5_000
+PARTS = {"service": service.measure, "edge": edge.measure}
 
 
 def measure(site: Site, count: int) -> tuple[Measured, list[Figure]]:
@@ -80,6 +81,7 @@ def measure(site: Site, count: int) -> tuple[Measured, list[Figure]]:
                values["naive: pull, pip install, restart"]),
         Figure(f"{RATE} requests/s: naive, failed requests a deploy", values["naive: failed requests"], None, "{:.0f}"),
         *service.measure(site),
+        *edge.measure(site),
     ]
 
 
@@ -104,7 +106,7 @@ def main() -> int:
     """0 when every goal is reached, 1 when one is missed, 2 when there is no such sandbox."""
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument("--env", required=True, help="the sandbox, raised before")
-    parser.add_argument("--service", action="store_true", help="the booking service's own figures alone")
+    parser.add_argument("--only", choices=sorted(PARTS), help="one part alone: the service's or the edge's figures")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each (5)")
     asked = parser.parse_args()
     lab = state.load(asked.env)
@@ -113,7 +115,7 @@ def main() -> int:
         return 2
     began = time.monotonic()
     site = Site(lab, inventory.load(asked.env), asked.env)
-    found, figures = (Measured(), service.measure(site)) if asked.service else measure(site, asked.rounds)
+    found, figures = (Measured(), PARTS[asked.only](site)) if asked.only else measure(site, asked.rounds)
     table = Table(box=None, pad_edge=False)
     for column in ("what", "median", "from … to", "goal", ""):
         table.add_column(column)

@@ -33,7 +33,7 @@ class Balancers:
             return
         self.modern.parent.mkdir(parents=True, exist_ok=True)
         self.modern.write_text(yaml.safe_dump({"loadbalancer_tls_profile": "modern"}))
-        with Knocking(self.doors[self.names[0]]) as clients:
+        with Knocking([self.doors[self.names[0]]]) as clients:
             self.converge(loadbalancer_engine=engine)
             clients.wait_for(50)
         self.engine, self.changes[engine] = engine, clients

@@ -27,8 +27,9 @@ from tests.fleet.site import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
-# A third of what the machine carries: builds and deploys run on the same cores, and most of the run is their time.
-MODULE_RATE = 30
+# Requests a second beside what is tested, by default and in the soak: a sixth and a third of what two cores carry. The
+# builds and deploys of a run are on the same cores, and are most of its time.
+MODULE_RATE, SOAK_RATE = 15, 30
 
 Done = subprocess.CompletedProcess[str]
 
@@ -130,10 +131,16 @@ def door(balancers: Balancers, balancer_name: str) -> Door:
     return balancers.doors[balancer_name]
 
 
+@pytest.fixture(scope="session")
+def module_rate(soak: bool) -> int:
+    """Requests a second of a load that goes on beside what is tested."""
+    return SOAK_RATE if soak else MODULE_RATE
+
+
 @pytest.fixture(scope="module")
-def load(fleet: Fleet) -> Iterator[Load]:
+def load(fleet: Fleet, module_rate: int) -> Iterator[Load]:
     """One load for all tests of a module. A module that may not lose a request asks it after each test."""
-    with Load(fleet, MODULE_RATE) as running:
+    with Load(fleet, module_rate) as running:
         yield running
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 import ssl
@@ -116,19 +117,22 @@ def parse(data: bytes, alpn: str = "") -> Answer:
 
 @dataclass
 class Knocking:
-    """New TLS connections while the block runs, each with one request, as many as *tasks* clients make.
+    """New TLS connections to each of some *doors* in turn while the block runs, each with one request, as many as
+    *tasks* clients make.
 
     seconds: how long each took; errors: what came of those that failed.
     """
 
-    door: Door
+    doors: Sequence[Door]
     tasks: int = 8
     seconds: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    serials: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Knocking:
         self._stop = threading.Event()
-        self._context = self.door.context("http/1.1")
+        self._context = self.doors[0].context("http/1.1")
+        self._turns = itertools.cycle(self.doors)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
         self.wait_for(20)
@@ -155,15 +159,16 @@ class Knocking:
         await asyncio.gather(*(self._client() for _ in range(self.tasks)))
 
     async def _client(self) -> None:
-        request = f"GET /healthz HTTP/1.1\r\nHost: {self.door.domain}\r\nConnection: close\r\n\r\n".encode()
+        request = f"GET /healthz HTTP/1.1\r\nHost: {self.doors[0].domain}\r\nConnection: close\r\n\r\n".encode()
         while not self._stop.is_set():
-            began = time.monotonic()
+            door, began = next(self._turns), time.monotonic()
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     reader, writer = await asyncio.open_connection(
-                        self.door.address, self.door.port, ssl=self._context, server_hostname=self.door.domain
+                        door.address, door.port, ssl=self._context, server_hostname=door.domain
                     )
                     try:
+                        self.serials.add(str(writer.get_extra_info("peercert")["serialNumber"]))
                         writer.write(request)
                         answer = await reader.read(-1)
                     finally:
@@ -172,7 +177,7 @@ class Knocking:
                     raise OSError(answer[:80])
                 self.seconds.append(time.monotonic() - began)
             except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-                self.errors.append(f"{type(error).__name__}: {error}")
+                self.errors.append(f"{door.address}: {type(error).__name__}: {error}")
 
 
 def p95(values: Sequence[float]) -> float:

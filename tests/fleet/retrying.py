@@ -6,7 +6,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from deploy.client import Client
@@ -107,52 +106,3 @@ def ask(address: str, port: int, domain: str, context: ssl.SSLContext) -> bytes:
         with context.wrap_socket(connection, server_hostname=domain) as secured:
             secured.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {domain}\r\nConnection: close\r\n\r\n".encode())
             return secured.recv(4096)
-
-
-@dataclass
-class Handshakes:
-    """New TLS connections, one after the other in each of some threads, to addresses in turn."""
-
-    addresses: list[str]
-    port: int
-    domain: str
-    context: ssl.SSLContext
-    threads: int = 4
-    count: int = 0
-    errors: list[str] = field(default_factory=list)
-    serials: set[str] = field(default_factory=set)
-
-    def __enter__(self) -> Handshakes:
-        self._stop, self._lock = threading.Event(), threading.Lock()
-        self._running = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(self.threads)]
-        for thread in self._running:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._running:
-            thread.join(timeout=20)
-
-    def wait_for(self, count: int, seconds: float, until: Callable[[], object] = lambda: True) -> None:
-        """Wait until *count* connections were made in all, and *until* holds."""
-        deadline = time.monotonic() + seconds
-        while self.count < count or not until():
-            assert time.monotonic() < deadline, f"{self.count} of {count} connections in {seconds} s: {self.errors[:3]}"
-            time.sleep(0.05)
-
-    def _run(self, number: int) -> None:
-        while not self._stop.is_set():
-            number += 1
-            address = self.addresses[number % len(self.addresses)]
-            try:
-                with (
-                    socket.create_connection((address, self.port), timeout=10) as connection,
-                    self.context.wrap_socket(connection, server_hostname=self.domain) as secured,
-                ):
-                    found = secured.getpeercert() or {}
-                with self._lock:
-                    self.count += 1
-                    self.serials.add(str(found.get("serialNumber")))
-            except OSError as error:
-                self.errors.append(f"{address}: {type(error).__name__}: {error}")

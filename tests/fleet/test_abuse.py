@@ -135,7 +135,7 @@ def test_conflicting_lengths_smuggle_nothing(door: Door, site: Site) -> None:
 
 def test_five_hundred_slow_clients_leave_the_others_as_they_were(door: Door, engine: str) -> None:
     """Slowloris: others are served within twice the usual p95."""
-    with Knocking(door, tasks=2) as clients:
+    with Knocking([door], tasks=2) as clients:
         clients.wait_for(150)
         usual = p95(clients.seconds)
         with slow_clients(door, 500):

@@ -15,9 +15,12 @@ import pytest
 from deploy.inventory import Fleet
 from lab.state import Lab
 from tests.fleet.balancers import Balancers
+from tests.fleet.certificates import Certificates
 from tests.fleet.conftest import Done
 from tests.fleet.edges import Answer, Door, Knocking, doors, journal, metrics, web_lines
 from tests.fleet.site import Site
+
+BUNDLE, SPARE = "/etc/loadbalancer/certs/site.pem", "/root/spare.pem"
 
 
 def test_the_engine_changed_without_a_failed_connection(engine: str, balancers: Balancers, site: Site) -> None:
@@ -194,27 +197,38 @@ def test_fab_drain_ends_new_requests_on_every_balancer_within_a_second(
                            for _ in range(12)}) == len(site.web), "all web servers")
 
 
-def test_reloads_and_swaps_of_the_certificate_lose_no_new_connection(
-    door: Door, site: Site, balancer_name: str, engine: str, soak: bool
+def swapped(bundle: str) -> str:
+    """The same certificate in a file that differs: with an empty line at its end, or without."""
+    return f"{bundle.rstrip()}\n" if bundle.endswith("\n\n") else f"{bundle.rstrip()}\n\n"
+
+
+def test_reloads_swaps_and_renewals_of_the_certificate_lose_no_new_connection(
+    balancers: Balancers, site: Site, fleet: Fleet, balancer_name: str, engine: str, soak: bool
 ) -> None:
-    unit = f"{engine}.service"
-    bundle = site.path(balancer_name, "/etc/loadbalancer/certs/site.pem").read_text()
-    other = "\n".join(bundle.rsplit("\n", 2)) + "\n"  # the same certificate in a file that differs
-    with Knocking(door) as clients:
-        for turn in range(100 if soak else 4):
-            site.shell(balancer_name, f"systemctl reload {unit}")
+    """Counts of the soak: 100 reloads, 20 swaps, 20 renewals, 50,000 connections."""
+    certificates, reloads, serials = Certificates(site, fleet), 100 if soak else 4, set()
+    bundle, spare = (site.path(balancer_name, path) for path in (BUNDLE, SPARE))
+    with Knocking(list(balancers.doors.values())) as clients:
+        for turn in range(reloads):
+            site.shell(balancer_name, f"systemctl reload {engine}.service")
             if turn % 5 == 0:
-                site.path(balancer_name, "/root/bundle.pem").write_text(other if turn % 10 else bundle)
-                assert "changed" in site.shell(balancer_name, "booking-edge take-certificate < /root/bundle.pem")
+                spare.write_text(swapped(bundle.read_text()))
+                assert "changed" in site.shell(balancer_name, f"booking-edge take-certificate < {SPARE}")
+            if turn % 5 == 2:
+                certificates.renew()
+                site.wait(lambda: len(certificates.serials()) == 1, "one certificate on all balancers")
+                serials |= certificates.serials()
             clients.wait_for(500 if soak else 40)
-        site.shell(balancer_name, "rm -f /root/bundle.pem")
-    print(f"{engine}: {clients.count} new connections, {len(clients.errors)} errors")
+        spare.unlink()
+    print(f"{engine}: {reloads} reloads, {-(-reloads // 5)} swaps, {len(serials)} renewals, "
+          f"{clients.count} new connections, {len(clients.errors)} errors")
     assert clients.errors == [], f"{len(clients.errors)} of {clients.count}: {clients.errors[:5]}"
+    assert serials <= clients.serials, "clients have met what was renewed"
 
 
 def test_a_restart_loses_connections(door: Door, site: Site, balancer_name: str, engine: str) -> None:
     """The control of the test above: the same clients notice when the balancer is taken away."""
-    with Knocking(door) as clients:
+    with Knocking([door]) as clients:
         site.shell(balancer_name, f"systemctl kill -s KILL {engine}.service; systemctl restart {engine}.service")
         clients.wait_for(100)
     assert clients.errors

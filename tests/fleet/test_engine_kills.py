@@ -21,9 +21,9 @@ from tests.fleet.load import describe, failures
 # Requests that a host had in hand when it crashed are lost, and those of the moment until the balancer knows.
 CRASH_SECONDS = 3.0
 
-# Steps that leave the same to be put right. `make test` kills the controller once in each kind of step, and cuts ssh
-# and crashes a host once in each class; `make soak` kills it in every step of every host, and does the others once in
-# each kind. An action that is missing here fails a test.
+# Steps that leave the same to be put right. `make test` kills the controller, cuts ssh and crashes a host once in each
+# class; `make soak` does so once in each kind of step, and kills the controller in every step of every host. An action
+# that is missing here fails a test.
 CLASSES = {
     Action.BEGIN: "before", Action.DRAIN: "before", Action.STAGE: "before", Action.MIGRATE: "before",
     Action.START: "start",
@@ -86,11 +86,11 @@ def pytest_generate_tests(metafunc):
     soak = metafunc.config.getoption("--soak")
     points = every_point(metafunc.config.getoption("--env"))
     if "phase" in metafunc.fixturenames:
-        metafunc.parametrize("phase", PHASES if soak else PHASES[2:])
+        metafunc.parametrize("phase", PHASES if soak else PHASES[-1:])
     if "killed_at" in metafunc.fixturenames:
-        metafunc.parametrize("killed_at", points if soak else once(points, lambda action: action), ids=str)
+        metafunc.parametrize("killed_at", points if soak else once(points, CLASSES.get), ids=str)
     if "lost_at" in metafunc.fixturenames:
-        metafunc.parametrize("lost_at", once(points, lambda action: action if soak else CLASSES[action]), ids=str)
+        metafunc.parametrize("lost_at", once(points, (lambda action: action) if soak else CLASSES.get), ids=str)
 
 
 class Broken:

@@ -102,7 +102,8 @@ def test_owner_stopped_past_its_lease_and_continued_cannot_act(step, site, fab, 
         done = fab("deploy", "--ref", commit)
         assert done.returncode == 0, done.stdout + done.stderr
         before = {name: site.status(name) for name in site.web}
-    assert sleeper.end() == 13, sleeper.said
+    # 14 where it slept as it opened a channel: the ssh library looks at the clock first, and gives that host up
+    assert sleeper.end() in (13, 14), sleeper.said
     assert "Traceback" not in sleeper.said
     for name, was in before.items():
         said = site.status(name)
