@@ -111,6 +111,13 @@ def problems(sources: Iterable[str]) -> list[str]:
     return validation.report(sources, _ROOT)
 
 
+def files_into(paths: Iterable[str], folder: str) -> list[dict[str, str]]:
+    """`query('ansible.builtin.fileglob', 'library/*.py') | nexus_files_into('/usr/local/lib/library')`: files of the
+    controller as entries of managed_files, by name, "path" and "content" each."""
+    found = sorted((Path(path) for path in paths), key=lambda each: each.name)
+    return [{"path": f"{folder}/{path.name}", "content": path.read_text()} for path in found]
+
+
 def rabbitmq_hash(password: str, seed: str) -> str:
     """`rabbitmq_password | nexus_rabbitmq_hash(inventory_hostname)`: as RabbitMQ keeps it, the same each time.
 
@@ -152,6 +159,7 @@ class FilterModule:
             "nexus_logins": accepted,
             "nexus_login_names": login_names,
             "nexus_problems": problems,
+            "nexus_files_into": files_into,
             "nexus_rabbitmq_hash": rabbitmq_hash,
         }
         return {name: _reported(function) for name, function in found.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 from importlib.machinery import SourceFileLoader
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -35,3 +36,12 @@ def test_a_password_is_hashed_the_same_each_time_and_differently_with_another_se
     assert base64.b64decode(once)[:4] != base64.b64decode(other)[:4]
     assert len(base64.b64decode(once)) == 4 + 32
     assert nexus.rabbitmq_hash("b", "host") != once
+
+
+def test_files_become_entries_by_name_with_their_whole_content(nexus: ModuleType, tmp_path: Path) -> None:
+    for name, text in {"b.py": "two\n\n", "a.py": ""}.items():
+        (tmp_path / name).write_text(text)
+    assert nexus.files_into([str(tmp_path / "b.py"), str(tmp_path / "a.py")], "/usr/local/lib/it") == [
+        {"path": "/usr/local/lib/it/a.py", "content": ""},
+        {"path": "/usr/local/lib/it/b.py", "content": "two\n\n"},
+    ]
