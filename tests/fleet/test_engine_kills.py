@@ -21,9 +21,9 @@ from tests.fleet.load import describe, failures
 # Requests that a host had in hand when it crashed are lost, and those of the moment until the balancer knows.
 CRASH_SECONDS = 3.0
 
-# Steps that leave the same to be put right. `make test` kills the controller once in each class, and cuts ssh and crashes
-# a host in the two in which hosts change most; `make soak` does both once in each kind of step, and kills the controller
-# in every step of every host. An action that is missing here fails a test.
+# Steps that leave the same to be put right. `make test` kills the controller once in each class, and cuts ssh and
+# crashes a host in the two in which hosts change most; `make soak` does both once in each kind of step, and kills the
+# controller in every step of every host. An action that is missing here fails a test.
 CLASSES = {
     Action.BEGIN: "before", Action.DRAIN: "before", Action.STAGE: "before", Action.MIGRATE: "before",
     Action.START: "start",
