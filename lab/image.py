@@ -22,7 +22,7 @@ BASE = (
 # The packages of `outside`, the host that plays the rest of the world.
 OUTSIDE = ("dnsmasq", "pebble", "python3-aiosmtpd")
 # What tests ask hosts with.
-AUDITORS = ("lynis", "testssl.sh")
+AUDITORS = ("lynis",)
 CUSTOMIZE = Path(__file__).with_name("customize-image")
 
 
