@@ -50,6 +50,13 @@ def session(client, email, password):
     return found["__Host-session"].value
 
 
+@pytest.fixture(scope="module", autouse=True)
+def strangers_host(lab, site):
+    """`outside` is no host of the fleet, so that nobody tells it of a new key: afterwards it knows the present one."""
+    yield
+    site.path("outside", "/root/.ssh/authorized_keys").write_text(lab.key.with_suffix(".pub").read_text())
+
+
 @pytest.fixture
 def accepted(fleet, on, lab):
     """Which of the things somebody holds let them in: {kind: bool}."""
