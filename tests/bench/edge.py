@@ -17,7 +17,7 @@ from tests.fleet.load import Load
 from tests.fleet.site import Site
 
 ENGINES = ("haproxy", "nginx")
-ROUNDS = 5
+ROUNDS = 3
 RATE = 30  # requests a second while a host is drained
 HANDSHAKE_SECONDS = 5
 
