@@ -99,7 +99,8 @@ def one_listing(site: Site) -> list[list[Any]]:
 
 def asked(site: Site, requests: list[list[Any]], *, rate: float = 0, clients: int = 0,
           past_balancer: bool = False) -> dict[str, Any]:
-    """What the requests came to, sent from the balancer's own network: by TLS to itself, or to the web server."""
+    """What the requests came to: by TLS to a balancer, from this machine, which it does not limit; or past it to the
+    web server, which lets only balancers in, from the network of one."""
     balancer = site.fleet.need("loadbalancers")[0]
     with Client(site.fleet) as client:
         token = client.login(f"bench-{uuid.uuid4().hex[:10]}@example.org", uuid.uuid4().hex)
@@ -116,8 +117,9 @@ def asked(site: Site, requests: list[list[Any]], *, rate: float = 0, clients: in
     plan = {"base": base, "address": address, "authority": authority, "headers": headers, "seconds": SECONDS,
             "rate": rate, "clients": clients, "requests": requests}
     init = cgroups.host_init(site.lab.unit(site.host(balancer.name)))
+    beside = ["nsenter", f"--net=/proc/{init}/ns/net"] if past_balancer else []
     answered = subprocess.run(
-        ["nsenter", f"--net=/proc/{init}/ns/net", sys.executable, "-m", "tests.bench.hammer"],
+        [*beside, sys.executable, "-m", "tests.bench.hammer"],
         cwd=commits.ROOT, input=json.dumps(plan), capture_output=True, text=True, check=True,
     )
     found: dict[str, Any] = json.loads(answered.stdout)
@@ -128,6 +130,7 @@ def direct_of_through(site: Site) -> float:
     """How many times the requests a second that the balancer lets through the web server answers without it."""
     through = asked(site, one_listing(site), clients=CLIENTS)
     direct = asked(site, one_listing(site), clients=CLIENTS, past_balancer=True)
+    assert through["failed"] == direct["failed"] == 0, "an answer that is refused costs nothing"
     return float(direct["per_second"] / through["per_second"])
 
 
