@@ -26,7 +26,7 @@ from django.views.decorators.csrf import csrf_exempt as _csrf_exempt
 
 @_csrf_exempt
 def _slow(request):
-    _sleep(min(_json.loads(request.body)["seconds"], 8))
+    _sleep(min(_json.loads(request.body)["seconds"], 20))
     return _JsonResponse({{"slow": True}})
 
 
