@@ -116,8 +116,10 @@ def asked(site: Site, requests: list[list[Any]], *, rate: float = 0, clients: in
         address, authority = balancer.address, str(site.fleet.value(balancer.name, "release_ca_file"))
     plan = {"base": base, "address": address, "authority": authority, "headers": headers, "seconds": SECONDS,
             "rate": rate, "clients": clients, "requests": requests}
-    init = cgroups.host_init(site.lab.unit(site.host(balancer.name)))
-    beside = ["nsenter", f"--net=/proc/{init}/ns/net"] if past_balancer else []
+    beside = []
+    if past_balancer:
+        init = cgroups.host_init(site.lab.unit(site.host(balancer.name)))
+        beside = ["nsenter", f"--net=/proc/{init}/ns/net"]
     answered = subprocess.run(
         [*beside, sys.executable, "-m", "tests.bench.hammer"],
         cwd=commits.ROOT, input=json.dumps(plan), capture_output=True, text=True, check=True,

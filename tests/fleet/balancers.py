@@ -29,7 +29,7 @@ class Balancers:
 
     def become(self, engine: str) -> None:
         """Change the engine, while clients make new connections to the first balancer."""
-        if engine == self.engine:
+        if engine == self.engine and self.modern.exists():
             return
         self.modern.parent.mkdir(parents=True, exist_ok=True)
         self.modern.write_text(yaml.safe_dump({"loadbalancer_tls_profile": "modern"}))
@@ -49,7 +49,9 @@ class Balancers:
         return done.stdout
 
     def restore(self) -> None:
-        """What the sandbox had before."""
+        """What the sandbox had before, its engine too; nothing where nothing was changed."""
+        if not self.variable.exists():
+            return
         self.modern.unlink(missing_ok=True)
         self.converge()
         self.variable.unlink(missing_ok=True)

@@ -108,7 +108,6 @@ def balancers(lab: Lab, fleet: Fleet, env: str) -> Iterator[Balancers]:
     """The balancers, whose engine can be changed; afterwards they have what they had."""
     found = Balancers(lab, fleet, env, tool)
     yield found
-    found.become("haproxy")
     found.restore()
 
 
