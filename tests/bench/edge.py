@@ -26,10 +26,12 @@ def measure(site: Site) -> list[Figure]:
     """All of it, with the engine that the sandbox has at the end."""
     balancers = Balancers(site.lab, site.fleet, site.env, tool)
     was, found = balancers.engine, []
-    for engine in (*(each for each in ENGINES if each != was), was):
-        balancers.become(engine)
-        found += of_engine(site, balancers, engine)
-    balancers.restore()
+    try:
+        for engine in (*(each for each in ENGINES if each != was), was):
+            balancers.become(engine)
+            found += of_engine(site, balancers, engine)
+    finally:
+        balancers.restore()
     return found
 
 
