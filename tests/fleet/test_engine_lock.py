@@ -102,8 +102,9 @@ def test_owner_stopped_past_its_lease_and_continued_cannot_act(step, site, fab, 
         done = fab("deploy", "--ref", commit)
         assert done.returncode == 0, done.stdout + done.stderr
         before = {name: site.status(name) for name in site.web}
-    # 14 where it slept as it opened a channel: the ssh library looks at the clock first, and gives that host up
-    assert sleeper.end() in (13, 14), sleeper.said
+    code = sleeper.end()
+    # Where it slept as it opened a channel, the ssh library looks at the clock first, and gives that host up.
+    assert code == 13 or (code == 14 and "Timeout opening channel" in sleeper.said), sleeper.said
     assert "Traceback" not in sleeper.said
     for name, was in before.items():
         said = site.status(name)
