@@ -207,3 +207,5 @@ def test_what_takes_something_of_the_service_away_is_said_and_asked_for_first(si
     assert done.returncode == 0, done.stdout + done.stderr
     assert boot(site, name) != before
     assert outdated.version(name, KERNEL) == NEW
+    harmed = ", 0 failed" not in done.stdout
+    assert ("who asked again for" in done.stdout) == harmed, "what clients met meanwhile is told, if they met anything"
