@@ -17,7 +17,6 @@ from deploy.release import (
     joining,
     ledger,
     plan,
-    rotation,
     settings,
     source,
     survey,
@@ -142,21 +141,6 @@ def preflight(env: str, ref: str) -> list[str]:
         run.read()
         gate.examine(run, built)
         return run.notes
-
-
-def drain(env: str, host: str) -> None:
-    """Take a web host out of rotation on every balancer, until `undrain` or `join`. UsageError: it is none."""
-    rotation.drain(inventory.load(env), host)
-
-
-def undrain(env: str, host: str) -> None:
-    """Put a web host back into rotation. PreflightError: it does not serve what the others do."""
-    rotation.undrain(inventory.load(env), host)
-
-
-def maintenance(env: str, on: bool, retry_after: int | None = None) -> None:
-    """Answer every client 503 at every balancer, or no longer. retry_after: seconds that clients are told to wait."""
-    rotation.maintain(inventory.load(env), on, retry_after)
 
 
 def _build(wanted: Settings, ref: str, report: Report, root: Path = ROOT, out: Path = BUILD) -> Artefact:

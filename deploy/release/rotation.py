@@ -1,27 +1,38 @@
-"""Work on a host, or on all of the service: out of the balancers' rotation and back, and the maintenance page."""
+"""Work on a host, or on all of the service: out of the balancers' rotation and back, and the maintenance page.
+
+A drain is to count within a second of its command: what only a release needs is not imported for it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 
+from deploy import inventory
 from deploy.errors import NeedsPersonError, PreflightError, UsageError
 from deploy.inventory import Fleet
-from deploy.release import interruption, settings
+from deploy.release import settings
 from deploy.release.balancer import Edge
-from deploy.release.run import Run
 from deploy.release.session import HostsError
 
 
-def drain(fleet: Fleet, host: str) -> None:
-    """Take a web host out of rotation on every balancer. UsageError: it is none. NeedsPersonError: one refused."""
+def drain(env: str, host: str) -> None:
+    """Take a web host out of rotation on every balancer, until `undrain` or `join`.
+
+    UsageError: it is none. NeedsPersonError: a balancer refused.
+    """
+    fleet = inventory.load(env)
     _check(fleet, host)
     with _edge(fleet) as edge:
         edge.drain(host)
 
 
-def undrain(fleet: Fleet, host: str) -> None:
+def undrain(env: str, host: str) -> None:
     """Put a web host back into rotation. UsageError: it is none. PreflightError: it would answer by another release."""
+    from deploy.release import interruption
+    from deploy.release.run import Run
+
+    fleet = inventory.load(env)
     _check(fleet, host)
     with interruption.handled(), Run(fleet, settings.read(fleet), "fab undrain") as run:
         run.read()
@@ -37,9 +48,12 @@ def undrain(fleet: Fleet, host: str) -> None:
         edge.undrain(host)
 
 
-def maintain(fleet: Fleet, on: bool, retry_after: int | None) -> None:
-    """Answer every client 503 at every balancer, or no longer. NeedsPersonError: a balancer failed."""
-    with _edge(fleet) as edge:
+def maintenance(env: str, on: bool, retry_after: int | None = None) -> None:
+    """Answer every client 503 at every balancer, or no longer. retry_after: seconds that clients are told to wait.
+
+    NeedsPersonError: a balancer failed.
+    """
+    with _edge(inventory.load(env)) as edge:
         edge.maintenance(on, retry_after)
 
 

@@ -31,9 +31,9 @@ def join(_context: Context, host: str, env: str = "", wait: str = "") -> None:
 @guarded
 def drain(_context: Context, host: str, env: str = "") -> None:
     """Take a host out of rotation on every balancer; it stays out until it is undrained or joined."""
-    from deploy.release import engine
+    from deploy.release import rotation
 
-    engine.drain(env or default_environment(), host)
+    rotation.drain(env or default_environment(), host)
     print(f"{host} gets no requests until: fab undrain {host}")
 
 
@@ -41,9 +41,9 @@ def drain(_context: Context, host: str, env: str = "") -> None:
 @guarded
 def undrain(_context: Context, host: str, env: str = "") -> None:
     """Put a drained host that serves the present release back into rotation; `fab join` is for any other."""
-    from deploy.release import engine
+    from deploy.release import rotation
 
-    engine.undrain(env or default_environment(), host)
+    rotation.undrain(env or default_environment(), host)
     print(f"{host} gets requests again")
 
 
@@ -58,11 +58,11 @@ def undrain(_context: Context, host: str, env: str = "") -> None:
 @guarded
 def maintenance(_context: Context, on: bool = False, off: bool = False, retry_after: str = "5m", env: str = "") -> None:
     """Close or open the service at the load balancers."""
-    from deploy.release import engine
+    from deploy.release import rotation
 
     if on == off:
         raise UsageError("say which", "maintenance", "fab maintenance --on, or fab maintenance --off")
-    engine.maintenance(env or default_environment(), on, int(words.seconds(retry_after, "--retry-after")))
+    rotation.maintenance(env or default_environment(), on, int(words.seconds(retry_after, "--retry-after")))
     print("every request is answered 503; to end it: fab maintenance --off" if on else "requests go through again")
 
 

@@ -25,7 +25,7 @@ SUMMARY = Summary("deploy", "20261121T101500Z-ab12cd3", ["web1"])
 
 
 class Engine:
-    """Stands for deploy.release.engine: keeps what it was asked, answers alike."""
+    """Stands for deploy.release.engine and its rotation: keeps what it was asked, answers alike."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
@@ -44,8 +44,9 @@ class Engine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     found = Engine()
-    monkeypatch.setitem(sys.modules, "deploy.release.engine", found)
-    monkeypatch.setattr(deploy.release, "engine", found, raising=False)
+    for name in ("engine", "rotation"):
+        monkeypatch.setitem(sys.modules, f"deploy.release.{name}", found)
+        monkeypatch.setattr(deploy.release, name, found, raising=False)
     for name in ("releases", "status"):
         monkeypatch.setattr(show, name, lambda found: f"text of {found.release}")
     return found
@@ -173,9 +174,10 @@ def test_every_option_of_every_task_is_explained() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_listing_the_tasks_does_not_wait_for_what_only_some_need() -> None:
+@pytest.mark.parametrize("needed", ["deploy.tasks", "deploy.tasks, deploy.release.rotation"])
+def test_listing_the_tasks_or_draining_a_host_does_not_wait_for_what_only_some_need(needed: str) -> None:
     heavy = {"deploy.release.engine", "ansible", "boto3", "jinja2", "rich", "click", "uv", "httpx"}
-    code = f"import sys; import deploy.tasks; print(sorted({heavy!r} & set(sys.modules)))"
+    code = f"import sys; import {needed}; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.errors import Exit
-from deploy.release import engine
+from deploy.release import engine, rotation
 
 from .fleet import FakeHost, breaks, failed, lost, serves
 from .front import FakeEdge
@@ -93,16 +93,16 @@ def test_without_a_release_there_is_nothing_to_restart(fleet: dict[str, FakeHost
 
 def test_a_host_is_drained_and_gets_its_requests_back(fleet: dict[str, FakeHost]) -> None:
     engine.deploy("test", OLD)
-    engine.drain("test", "web2")
+    rotation.drain("test", "web2")
     assert FakeEdge.drained_hosts == {"web2"}
-    engine.undrain("test", "web2")
+    rotation.undrain("test", "web2")
     assert FakeEdge.drained_hosts == set()
 
 
 def test_a_host_that_serves_another_release_gets_no_requests_back(fleet: dict[str, FakeHost]) -> None:
     engine.deploy("test", OLD)
     engine.deploy("test", NEW, without=["web2"])
-    error = failed(engine.undrain, "test", "web2")
+    error = failed(rotation.undrain, "test", "web2")
     assert error.code == Exit.PREFLIGHT
     assert error.mend == "fab join web2 --env test"
     assert FakeEdge.drained_hosts == {"web2"}
@@ -110,11 +110,11 @@ def test_a_host_that_serves_another_release_gets_no_requests_back(fleet: dict[st
 
 @pytest.mark.parametrize("verb", ["drain", "undrain"])
 def test_only_web_hosts_are_drained(mixed: dict[str, FakeHost], verb: str) -> None:
-    error = failed(getattr(engine, verb), "test", "jobs1")
+    error = failed(getattr(rotation, verb), "test", "jobs1")
     assert error.code == Exit.USAGE
     assert "web1, web2" in error.mend
 
 
 def test_a_balancer_that_refuses_is_told(fleet: dict[str, FakeHost]) -> None:
     FakeHost.faults = breaks("lb1", "drain")
-    assert failed(engine.drain, "test", "web2").code == Exit.NEEDS_PERSON
+    assert failed(rotation.drain, "test", "web2").code == Exit.NEEDS_PERSON
