@@ -11,13 +11,15 @@ from django.db import connections
 from pytest_django import Settings
 
 from booking.accounts.models import User
+from booking.bookings.models import Booking
 from booking.core import health
 from booking.core.cache import REDIS
 from booking.listings.models import Listing
 from booking.outbox.broker import BROKER
 from booking.payments.chapa import CHAPA
 from tests.chapa import SECRET_KEY, WEBHOOK_SECRET, Chapa
-from tests.helpers import make_listing, make_user
+from tests.helpers import client_of, make_listing, make_user, stay
+from tests.paying import URL, opened, states, tell
 from tests.postgres import Cluster
 from tests.redis import Redis
 
@@ -115,3 +117,29 @@ def redis(settings: Settings) -> Iterator[Redis]:
     finally:
         caches.close_all()
         server.remove()
+
+
+@pytest.fixture
+def held(chapa: Chapa, guest: User, birr: Listing) -> Booking:
+    """A booking of two nights that waits for 161.00 birr."""
+    assert client_of(guest).post(URL, stay(birr)).json()["status"] == "pending"
+    return Booking.objects.get()
+
+
+@pytest.fixture
+def paid(held: Booking, chapa: Chapa) -> Booking:
+    """A booking that is confirmed and paid."""
+    payment = opened(held)
+    chapa.press(payment.checkout_url)
+    tell(payment.reference)
+    assert states(held) == ("confirmed", ["paid"])
+    return held
+
+
+@pytest.fixture
+def cancelled(paid: Booking, chapa: Chapa) -> Booking:
+    """A booking that was paid, and cancelled while the provider was down."""
+    chapa.control("down")
+    answer = client_of(paid.guest).post(f"{URL}{paid.pk}/cancel/")
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    return paid
