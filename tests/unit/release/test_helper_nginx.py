@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +92,31 @@ def test_a_reload_that_nginx_refuses_is_an_error_that_says_what_holds(host: Host
     nginx.deaf = False
     assert host.call("drain", "web2")[0] == 0, "the next act completes it"
     assert nginx.told == host.modules["nginx"].generation(host.layout)
+
+
+def test_a_running_nginx_is_told_by_its_own_signal(
+    host: Host, nginx: FakeNginx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drain is to count within a second: systemctl would first have another nginx read everything."""
+    sent: list[tuple[int, int]] = []
+
+    def kill(process: int, number: int) -> None:
+        sent.append((process, number))
+        nginx.told = host.modules["nginx"].generation(host.layout)
+
+    monkeypatch.setattr(host.modules["nginx"], "master", lambda _: 77)
+    monkeypatch.setattr(host.modules["nginx"].os, "kill", kill)
+    assert host.call("drain", "web2")[0] == 0
+    assert (sent, nginx.controlled) == ([(77, signal.SIGHUP)], [])
+
+
+def test_a_process_that_only_has_the_number_of_an_ended_nginx_gets_no_signal(host: Host) -> None:
+    path = host.root / host.modules["nginx"].PID
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{os.getpid()}\n")
+    assert host.modules["nginx"].master(host.layout) == 0
+    path.unlink()
+    assert host.modules["nginx"].master(host.layout) == 0
 
 
 def test_a_worker_that_still_takes_requests_is_waited_for(

@@ -6,6 +6,8 @@ what it finds becomes such a file too.
 
 import http.client
 import json
+import os
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -58,7 +60,11 @@ def reload(layout: Layout) -> None:
     if units.state(units.NGINX) not in units.RUNNING or not (layout.root / SITE).exists():
         return
     old, wanted = workers(layout), generation(layout)
-    units.control("reload", units.NGINX)
+    # systemctl has another nginx read the whole configuration, only to send this signal: a drain waits for it.
+    if process := master(layout):
+        os.kill(process, signal.SIGHUP)
+    else:
+        units.control("reload", units.NGINX)
     until = time.monotonic() + SETTLE_SECONDS
     # Workers that are to end do not take another connection; their title says so.
     while asked() != wanted or any(takes_requests(worker) for worker in old):
@@ -92,10 +98,19 @@ def asked() -> str:
 
 def workers(layout: Layout) -> list[int]:
     """The processes of the running nginx that serve."""
+    process = master(layout)
     with suppress(OSError, ValueError):
-        master = int((layout.root / PID).read_text())
-        return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+        return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     return []
+
+
+def master(layout: Layout) -> int:
+    """The process of the running nginx that reads the configuration; 0 where none is ready for signals."""
+    with suppress(OSError, ValueError):
+        found = int((layout.root / PID).read_text())
+        if Path(f"/proc/{found}/cmdline").read_bytes().startswith(b"nginx: master process"):
+            return found
+    return 0
 
 
 def takes_requests(pid: int) -> bool:
