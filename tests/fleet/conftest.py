@@ -23,6 +23,8 @@ from tests.fleet import commits
 from tests.fleet.balancers import Balancers
 from tests.fleet.edges import Door
 from tests.fleet.load import Load, describe, failures
+from tests.fleet.pair import Pair
+from tests.fleet.retrying import Retrying
 from tests.fleet.site import Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,9 +106,9 @@ def site(lab: Lab, fleet: Fleet, env: str) -> Site:
 
 
 @pytest.fixture(scope="session")
-def balancers(lab: Lab, fleet: Fleet, env: str) -> Iterator[Balancers]:
+def balancers(lab: Lab, fleet: Fleet, env: str, soak: bool) -> Iterator[Balancers]:
     """The balancers, whose engine can be changed; afterwards they have what they had."""
-    found = Balancers(lab, fleet, env, tool)
+    found = Balancers(lab, fleet, env, tool, whole=soak)
     yield found
     found.restore()
 
@@ -128,6 +130,20 @@ def balancer_name(engine: str, balancers: Balancers) -> str:
 def door(balancers: Balancers, balancer_name: str) -> Door:
     """The first balancer at its own address."""
     return balancers.doors[balancer_name]
+
+
+@pytest.fixture(scope="session")
+def pair(site: Site, fleet: Fleet) -> Pair:
+    """Who of two balancers has the addresses that clients come by."""
+    return Pair(site, fleet)
+
+
+@pytest.fixture
+def retrying(fleet: Fleet, pair: Pair) -> Iterator[Retrying]:
+    """Clients that try again, at the addresses of both families, before which all is well."""
+    pair.ready()
+    with Retrying(fleet, pair.floating) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

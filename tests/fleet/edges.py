@@ -10,8 +10,8 @@ import ssl
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from deploy.inventory import Fleet
@@ -211,18 +211,3 @@ def web_lines(site: Site, mark: str) -> list[dict[str, object]]:
         assert time.monotonic() < deadline, f"no web server says anything of {mark}"
         time.sleep(0.1)
     return [json.loads(row) for row in rows]
-
-
-@contextmanager
-def slow_clients(door: Door, count: int) -> Iterator[list[ssl.SSLSocket]]:
-    """Connections that have begun a request and never end it (slowloris)."""
-    context, held = door.context("http/1.1"), []
-    try:
-        for _ in range(count):
-            connection = door.connect(context=context)
-            connection.sendall(f"GET /healthz HTTP/1.1\r\nHost: {door.domain}\r\nX-".encode())
-            held.append(connection)
-        yield held
-    finally:
-        for connection in held:
-            connection.close()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from deploy.client import Client
@@ -30,23 +32,25 @@ class Asked:
 
 @dataclass
 class Retrying:
-    """*clients* at once ask for PATH every *pause* seconds, at the address that clients come by."""
+    """*clients* at once ask for PATH every *pause* seconds, each at one of the *addresses* that clients come by."""
 
     fleet: Fleet
+    addresses: Sequence[str]
     clients: int = 4
     pause: float = 0.1
     requests: list[Asked] = field(default_factory=list)
-    successes: list[float] = field(default_factory=list)  # when an attempt was answered (monotonic seconds)
+    successes: list[tuple[str, float]] = field(default_factory=list)  # where an attempt was answered, and when
     faults: list[str] = field(default_factory=list)  # why attempts were not
 
     def __enter__(self) -> Retrying:
         with Client(self.fleet) as client:
-            self.domain, self.address = client.domain, client.address
+            self.domain = client.domain
         balancer = self.fleet.need("loadbalancers")[0]
         self.port = int(self.fleet.value(balancer.name, "loadbalancer_https_port"))
         self._context = ssl.create_default_context(cafile=str(self.fleet.value(balancer.name, "release_ca_file")))
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(self.clients)]
+        turns = itertools.islice(itertools.cycle(self.addresses), self.clients)
+        self._threads = [threading.Thread(target=self._run, args=[each], daemon=True) for each in turns]
         for thread in self._threads:
             thread.start()
         self.settle(1)
@@ -70,32 +74,35 @@ class Retrying:
             time.sleep(0.02)
 
     def away(self, since: float) -> float:
-        """The longest time without an answer to anybody, from *since* (monotonic seconds) on."""
-        times = sorted(at for at in self.successes if at >= since)
-        return max(b - a for a, b in zip([since, *times], [*times, time.monotonic()], strict=True))
+        """The longest time without an answer at one of the addresses, from *since* (monotonic seconds) on."""
+        now, found = time.monotonic(), []
+        for address in self.addresses:
+            times = sorted(at for where, at in self.successes if where == address and at >= since)
+            found += [b - a for a, b in zip([since, *times], [*times, now], strict=True)]
+        return max(found)
 
-    def _run(self) -> None:
+    def _run(self, address: str) -> None:
         while not self._stop.is_set():
             began = time.monotonic()
             attempts, answered = 0, False
             while not answered and time.monotonic() - began < BUDGET_SECONDS:
                 attempts += 1
-                answered = self._attempt()
+                answered = self._attempt(address)
                 if not answered:
                     time.sleep(PAUSE_SECONDS)
             self.requests.append(Asked(began, time.monotonic(), attempts, answered))
             time.sleep(max(0.0, began + self.pause - time.monotonic()))
 
-    def _attempt(self) -> bool:
+    def _attempt(self, address: str) -> bool:
         try:
-            said = ask(self.address, self.port, self.domain, self._context)
+            said = ask(address, self.port, self.domain, self._context)
         except OSError as error:
-            self.faults.append(f"{type(error).__name__}: {error}")
+            self.faults.append(f"{address}: {type(error).__name__}: {error}")
             return False
         if not said.startswith(b"HTTP/1.1 200 "):
             self.faults.append(said[:40].decode(errors="replace"))
             return False
-        self.successes.append(time.monotonic())
+        self.successes.append((address, time.monotonic()))
         return True
 
 

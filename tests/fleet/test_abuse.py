@@ -11,9 +11,11 @@ import uuid
 import pytest
 
 from deploy.inventory import Fleet
-from tests.fleet.edges import Door, Knocking, doors, p95, slow_clients, web_lines
+from tests.fleet.edges import Door, Knocking, doors, p95, parse, read_all, web_lines
+from tests.fleet.harm import ask2, harming, is_open, slow_clients
 from tests.fleet.site import Site
 
+BODY_SECONDS = 30  # the longest pause within a body that either engine waits for
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent(door: Door, fleet: Fleet, balancer_name: str) -> None:
     limit = fleet.value(balancer_name, "loadbalancer_body_max_kib") * 1024
@@ -31,15 +33,29 @@ def test_headers_that_are_too_large_are_refused(door: Door) -> None:
     assert door.ask("/healthz", X_Long="a" * 4000).status == 200
 
 
-def test_a_client_that_does_not_end_its_headers_is_let_go(door: Door, fleet: Fleet, balancer_name: str) -> None:
+def test_a_body_that_does_not_tell_its_length_is_limited_too(door: Door) -> None:
+    """By the balancer or, where that passes pieces on, by the web server behind it."""
+    head = f"POST /nowhere HTTP/1.1\r\nHost: {door.domain}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    for pieces, status in ((1, 404), (64, 413)):
+        said = door.say(head.encode() + pieces * piece + b"0\r\n\r\n")
+        assert parse(said).status == status, said[:200]
+
+
+def test_a_client_that_does_not_end_its_headers_or_its_body_is_let_go(
+    door: Door, fleet: Fleet, balancer_name: str
+) -> None:
     limit = fleet.value(balancer_name, "loadbalancer_header_seconds")
+    begun = f"POST /nowhere HTTP/1.1\r\nHost: {door.domain}\r\nContent-Length: 10\r\n"
     began = time.monotonic()
-    with door.connect() as connection:
-        connection.settimeout(limit + 10)
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nX-")
-        while connection.recv(4096):
-            pass
-    assert limit - 1 < time.monotonic() - began < limit + 8
+    with door.connect() as headers, door.connect() as body:
+        headers.sendall(begun.encode() + b"X-")
+        body.sendall(begun.encode() + b"\r\n{")
+        for connection, least, most in ((headers, limit - 1, limit + 8), (body, limit - 1, BODY_SECONDS + 8)):
+            connection.settimeout(most)
+            said = read_all(connection)
+            assert said == b"" or said.startswith(b"HTTP/1.1 408 "), said[:200]
+            assert least < time.monotonic() - began < most
 
 
 LIMITED = """
@@ -133,15 +149,44 @@ def test_conflicting_lengths_smuggle_nothing(door: Door, site: Site) -> None:
     assert {str(line["uri"]) for line in web_lines(site, mark)} == {f"/after-{mark}"}
 
 
-def test_five_hundred_slow_clients_leave_the_others_as_they_were(door: Door, engine: str) -> None:
-    """Slowloris: others are served within twice the usual p95."""
+@pytest.mark.parametrize("spoilt", [
+    pytest.param({"x-a": "b\r\n\r\n{inner}"}, id="a request in a header"),
+    pytest.param({"transfer-encoding": "chunked"}, id="a body in pieces"),
+    pytest.param({"content-length": "0"}, id="a body that is longer than it says"),
+    pytest.param({":path": "/nowhere HTTP/1.1\r\nHost: x\r\n\r\n{inner}"}, id="a request in the path"),
+    pytest.param({":method": "GET /{mark} HTTP/1.1\r\nHost: x\r\n\r\nGET"}, id="a request in the method"),
+])  # fmt: skip
+def test_nothing_is_smuggled_by_http2(door: Door, site: Site, spoilt: dict[str, str]) -> None:
+    """What is no request in HTTP/2 could become two in the HTTP/1.1 that web servers are spoken to (RFC 9113, 10.3)."""
+    mark = f"smuggled-{uuid.uuid4().hex}"
+    inner = f"GET /{mark} HTTP/1.1\r\nHost: {door.domain}\r\n\r\n"
+    body = f"0\r\n\r\n{inner}".encode()
+    given = {name: value.replace("{inner}", inner).replace("{mark}", mark) for name, value in spoilt.items()}
+    assert ask2(door, {":method": "POST", ":path": f"/before-{mark}"}, body) == 404, "the control"
+    assert ask2(door, {":method": "POST", ":path": "/nowhere"} | given, body) in (0, 400)
+    door.ask(f"/after-{mark}")
+    assert {str(line["uri"]) for line in web_lines(site, mark)} <= {f"/before-{mark}", f"/after-{mark}"}
+
+
+HARM = {
+    "malformed requests": b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+    "conflicting lengths": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ),
+    "oversized headers": b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 60000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("harm", [*HARM, "500 slow clients"])
+def test_others_are_served_within_twice_their_usual_time(door: Door, engine: str, harm: str) -> None:
     with Knocking([door], tasks=2) as clients:
         clients.wait_for(150)
         usual = p95(clients.seconds)
-        with slow_clients(door, 500):
+        with harming(door, HARM[harm]) if harm in HARM else slow_clients(door, 500) as held:
             before = len(clients.seconds)
             clients.wait_for(150)
-        during = clients.seconds[before:]
+            during = clients.seconds[before:]
+            assert all(is_open(each) for each in held), "the slow ones have been there all the time"
     assert clients.errors == []
-    print(f"{engine}: p95 {usual * 1000:.0f} ms usually, {p95(during) * 1000:.0f} ms beside 500 slow clients")
+    print(f"{engine}: p95 {usual * 1000:.0f} ms usually, {p95(during) * 1000:.0f} ms beside {harm}")
     assert p95(during) <= 2 * usual, f"median {statistics.median(during):.3f}"

@@ -6,7 +6,6 @@ import gzip
 import json
 import re
 import ssl
-import time
 import uuid
 from collections.abc import Callable
 
@@ -15,18 +14,20 @@ import pytest
 from deploy.inventory import Fleet
 from lab.state import Lab
 from tests.fleet.balancers import Balancers
-from tests.fleet.certificates import Certificates
 from tests.fleet.conftest import Done
-from tests.fleet.edges import Answer, Door, Knocking, doors, journal, metrics, web_lines
+from tests.fleet.edges import Answer, Door, doors, journal, metrics, web_lines
+from tests.fleet.load import describe
 from tests.fleet.site import Site
 
-BUNDLE, SPARE = "/etc/loadbalancer/certs/site.pem", "/root/spare.pem"
 
-
-def test_the_engine_changed_without_a_failed_connection(engine: str, balancers: Balancers, site: Site) -> None:
-    clients = balancers.changes[engine]
-    assert clients.errors == [], f"{len(clients.errors)} of {clients.count}: {clients.errors[:5]}"
-    assert clients.count > 100
+def test_the_engine_changed_without_a_failed_request(engine: str, balancers: Balancers, site: Site) -> None:
+    """To both balancers by both families, and by the address that clients come by: bookings among them."""
+    change = balancers.changes[engine]
+    print(f"{engine}: {change.clients.count} new connections, {len(change.load.results)} requests while it changed")
+    errors = change.clients.errors
+    assert errors == [], f"{len(errors)} of {change.clients.count}: {errors[:5]}"
+    assert change.clients.count > 100
+    assert not change.load.failures, describe(change.load.failures)
     other = {"nginx": "haproxy.service", "haproxy": "nginx.service"}[engine]
     for each in balancers.names:
         assert json.loads(site.inside(each, "booking-balancer", "status"))["engine"] == engine
@@ -37,6 +38,20 @@ def test_the_engine_changed_without_a_failed_connection(engine: str, balancers: 
 def test_second_run_with_this_engine_changes_nothing(engine: str, balancers: Balancers) -> None:
     said = balancers.converge(loadbalancer_engine=engine)
     assert set(re.findall(r"changed=(\d+)", said)) == {"0"}, [row for row in said.splitlines() if "changed:" in row]
+
+
+def test_what_watches_the_web_servers_for_nginx_runs_in_a_sandbox(
+    engine: str, balancers: Balancers, site: Site
+) -> None:
+    """HAProxy asks them itself."""
+    for each in balancers.names:
+        said = site.shell(each, "systemctl is-active booking-balancer-watch.service || true").strip()
+        assert (said == "active") == (engine == "nginx")
+        if engine == "nginx":
+            said = site.shell(each, "systemd-analyze security --no-pager booking-balancer-watch.service")
+            found = re.search(r"exposure level for .*: ([\d.]+)", said)
+            assert found
+            assert float(found[1]) <= 2.0
 
 
 def test_every_web_server_is_in_rotation_on_every_balancer(engine: str, balancers: Balancers, site: Site) -> None:
@@ -71,6 +86,15 @@ def test_http2_is_spoken_where_the_client_can(door: Door) -> None:
         assert connection.selected_alpn_protocol() == "h2"
     with door.connect("http/1.1") as connection:
         assert connection.selected_alpn_protocol() == "http/1.1"
+
+
+def test_a_request_by_http2_is_answered_by_it(door: Door, site: Site) -> None:
+    mark = f"/seen-{uuid.uuid4().hex}"
+    curl = (f"curl -sk -o /dev/null -w '%{{http_version}} %{{http_code}}' --resolve {door.domain}:443:{door.address} "
+            f"https://{door.domain}{mark} -d '{{}}' -H 'Expect:'")
+    assert site.shell("outside", f"{curl} --http2") == "2 404"
+    assert site.shell("outside", f"{curl} --http1.1") == "1.1 404"
+    assert [line["status"] for line in web_lines(site, mark)] == [404, 404]
 
 
 def test_browsers_are_told_to_come_by_https_only_by_answers_of_any_origin(door: Door) -> None:
@@ -174,16 +198,11 @@ def test_maintenance_and_no_web_server_have_pages_of_their_own(
     site.wait(lambda: door.ask("/").status == 200, "an answer again")
 
 
-def test_fab_drain_ends_new_requests_on_every_balancer_within_a_second(
+def test_fab_drain_ends_new_requests_on_every_balancer(
     engine: str, balancers: Balancers, site: Site, fab: Callable[..., Done]
 ) -> None:
-    victim, seconds = site.web[-1], []
-    for each in balancers.names:
-        began = time.monotonic()
-        site.inside(each, "booking-balancer", "drain", victim)
-        seconds.append(time.monotonic() - began)
-        site.inside(each, "booking-balancer", "undrain", victim)
-    assert max(seconds) < 3, "its own figure is the bench's"
+    """How soon it does is the bench's to say."""
+    victim = site.web[-1]
     done = fab("drain", victim)
     assert done.returncode == 0, done.stderr
     try:
@@ -195,51 +214,6 @@ def test_fab_drain_ends_new_requests_on_every_balancer_within_a_second(
         assert fab("undrain", victim).returncode == 0
     site.wait(lambda: len({door.ask("/readyz").headers["x-served-by"] for door in balancers.doors.values()
                            for _ in range(12)}) == len(site.web), "all web servers")
-
-
-def swapped(bundle: str) -> str:
-    """The same certificate in a file that differs: with an empty line at its end, or without."""
-    return f"{bundle.rstrip()}\n" if bundle.endswith("\n\n") else f"{bundle.rstrip()}\n\n"
-
-
-def test_reloads_swaps_and_renewals_of_the_certificate_lose_no_new_connection(
-    balancers: Balancers, site: Site, fleet: Fleet, balancer_name: str, engine: str, soak: bool
-) -> None:
-    """Counts of the soak: 100 reloads, 20 swaps, 20 renewals, 50,000 connections."""
-    certificates, reloads, serials = Certificates(site, fleet), 100 if soak else 4, set()
-    bundle, spare = (site.path(balancer_name, path) for path in (BUNDLE, SPARE))
-    with Knocking(list(balancers.doors.values())) as clients:
-        for turn in range(reloads):
-            site.shell(balancer_name, f"systemctl reload {engine}.service")
-            if turn % 5 == 0:
-                spare.write_text(swapped(bundle.read_text()))
-                assert "changed" in site.shell(balancer_name, f"booking-edge take-certificate < {SPARE}")
-            if turn % 5 == 2:
-                certificates.renew()
-                site.wait(lambda: len(certificates.serials()) == 1, "one certificate on all balancers")
-                serials |= certificates.serials()
-            clients.wait_for(500 if soak else 40)
-        spare.unlink()
-    print(f"{engine}: {reloads} reloads, {-(-reloads // 5)} swaps, {len(serials)} renewals, "
-          f"{clients.count} new connections, {len(clients.errors)} errors")
-    assert clients.errors == [], f"{len(clients.errors)} of {clients.count}: {clients.errors[:5]}"
-    assert serials <= clients.serials, "clients have met what was renewed"
-
-
-def test_a_restart_loses_connections(door: Door, site: Site, balancer_name: str, engine: str) -> None:
-    """The control of the test above: the same clients notice when the balancer is taken away."""
-    with Knocking([door]) as clients:
-        site.shell(balancer_name, f"systemctl kill -s KILL {engine}.service; systemctl restart {engine}.service")
-        clients.wait_for(100)
-    assert clients.errors
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            assert door.ask("/readyz").status == 200
-            return
-        except (OSError, AssertionError):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
 
 
 def test_the_modern_profile_is_one_variable(door: Door, balancers: Balancers) -> None:

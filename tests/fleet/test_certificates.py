@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -62,6 +63,15 @@ def test_renewals_reach_every_balancer_and_no_new_connection_fails(
     print(f"{len(seen) - 1} renewals under {knocking.count} new TLS connections: {len(knocking.errors)} errors")
     assert knocking.errors == []
     assert len(knocking.serials) >= len(seen) - 1, "clients have met what was renewed"
+
+
+def test_every_balancer_answers_the_authority_for_the_one_account(fleet: Fleet) -> None:
+    """It asks any of the addresses that the name has (RFC 8555, 8.3), whoever has asked for the certificate."""
+    path = "/.well-known/acme-challenge/a-token"
+    answers = {name: door.plain(path) for name, door in doors(fleet).items()}
+    assert {answer.status for answer in answers.values()} == {200}
+    (said,) = {answer.body.strip() for answer in answers.values()}
+    assert re.fullmatch(rb"a-token\.[A-Za-z0-9_-]{43}", said), answers
 
 
 def test_a_restarted_balancer_refuses_connections(

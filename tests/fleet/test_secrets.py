@@ -1,6 +1,7 @@
 """No secret is where somebody may see it: the sandbox's real ones are looked for everywhere, and planted ones found."""
 
 import json
+import re
 import secrets
 import subprocess
 from pathlib import Path
@@ -10,17 +11,31 @@ import yaml
 
 from deploy import secrets as drawing
 from tests.fleet import canaries
+from tests.fleet.certificates import Certificates
 from tests.fleet.conftest import ROOT, tool
 
 PROGRAM = "/run/canaries.py"
 
 
-def real(lab):
-    """The drawn secrets of the sandbox and its ssh key; certificates are no secrets, nor are counters."""
+def real(lab, site=None):
+    """The drawn secrets of the sandbox and its ssh key; certificates are no secrets, nor are counters. With *site* the
+    keys, too, that hosts have made for themselves."""
     written = yaml.safe_load((lab.inventory / drawing.FILE).read_text())
     found = {name: value for name, value in written.items() if isinstance(value, str) and "certificate" not in name}
     assert len(found) >= 5
-    return {**found, "ssh key": lab.key.read_text()}
+    return {**found, "ssh key": lab.key.read_text(), **(made(site) if site else {})}
+
+
+def made(site):
+    """The keys of the certificate, of the account with the authority, and of who hands the certificate on."""
+    issuer = Certificates(site, site.fleet).issuer
+    bundle = site.path(issuer, "/etc/loadbalancer/certs/site.pem").read_text()
+    (account,) = site.path(issuer, "/etc/letsencrypt/accounts").rglob("private_key.json")
+    return {
+        "certificate's key": re.search(r"-----BEGIN (?:EC )?PRIVATE KEY-----\n.*?-----END", bundle, re.S)[0],
+        "account's key": json.loads(account.read_text())["d"],
+        "issuer's key": site.path(issuer, "/etc/certificate-issuer/key").read_text(),
+    }
 
 
 @pytest.fixture
@@ -36,11 +51,11 @@ def look(site, on):
     return search
 
 
-def test_no_secret_is_to_be_seen_on_any_host(lab, fleet, fab, look):
+def test_no_secret_is_to_be_seen_on_any_host(lab, site, fleet, fab, look):
     """After a restart and a management command, each of which handles all that the service knows."""
     assert fab("restart").returncode == 0
     assert fab("manage", "check").returncode == 0
-    wanted = real(lab)
+    wanted = real(lab, site)
     found = {name: look(name, wanted) for name in fleet.hosts}
     assert {name: hits for name, hits in found.items() if hits} == {}
 

@@ -87,6 +87,10 @@ def test_no_program_leaves_its_memory_on_disk(host):
     assert host.check_output("su -s /bin/sh deploy -c 'ulimit -c'") == "0"
 
 
+def test_an_account_that_deploys_starts_no_more_processes_than_it_needs(host):
+    assert host.check_output("su -s /bin/bash deploy -c 'ulimit -H -u'") == "1024"
+
+
 def test_files_that_people_make_are_their_own_and_those_that_root_makes_are_as_usual(host):
     assert host.check_output("su -s /bin/sh deploy -c umask") in ("0027", "0007")
     assert host.check_output("umask") == "0022"
@@ -108,6 +112,7 @@ def test_security_updates_come_by_themselves(host):
         assert host.service(timer).is_running
     said = host.check_output("apt-config dump")
     assert 'APT::Periodic::Unattended-Upgrade "1";' in said
+    assert 'Unattended-Upgrade::Automatic-Reboot "false";' in said
 
 
 def test_services_that_serve_requests_are_held_from_unattended_upgrades(host, fleet):
@@ -136,6 +141,8 @@ def test_journal_is_kept_and_bounded(host, value):
     settings = host.file("/etc/systemd/journald.conf").content_string
     assert "Storage=persistent" in settings
     assert f"SystemMaxUse={value('base_journal_max_mib')}M" in settings
+    assert f"SystemKeepFree={value('base_journal_keep_free_mib')}M" in settings
+    assert f"MaxRetentionSec={value('base_journal_max_days')}day" in settings
     assert host.file("/var/log/journal").is_directory
 
 
