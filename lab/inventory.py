@@ -13,7 +13,7 @@ import yaml
 from deploy import secrets
 from deploy.specs import tree
 from lab.state import ROOT, Lab, give_back
-from lab.topology import DOMAIN
+from lab.topology import DOMAIN, EXTRA_DOMAINS
 
 ACME_HOST = "acme.test"
 ACME_DIRECTORY = f"https://{ACME_HOST}:14000/dir"
@@ -59,6 +59,7 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         # Everything that the sandbox's tests do, they do on hosts that reach only what is declared.
         "firewall_deny_out": True,
         "loadbalancer_domain": DOMAIN,
+        "loadbalancer_extra_domains": list(EXTRA_DOMAINS),
         # Few, so that a test need not send many. Everybody outside of the sandbox has the gateway's address.
         "loadbalancer_requests_per_minute": 300,
         "loadbalancer_floating_addresses": list(topology.floating),

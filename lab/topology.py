@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 DOMAIN = "booking.test"
+EXTRA_DOMAINS = (f"www.{DOMAIN}",)
 
 # Every subnet comes from one /17 and one /48 of unique local addresses, so that a person
 # who sees an address in a log knows what it belongs to.

@@ -18,7 +18,7 @@ from lab.errors import LabError
 from lab.inventory import ACME_DIRECTORY, ACME_HOST, CHAPA_HOST, MAIL_HOST, acme_roots
 from lab.progress import Progress
 from lab.state import ROOT, Lab
-from lab.topology import DOMAIN
+from lab.topology import DOMAIN, EXTRA_DOMAINS
 
 PLAYBOOK = Path(__file__).with_name("site.yml")
 DAYS = 3650
@@ -66,7 +66,8 @@ def converge(lab: Lab, progress: Progress) -> None:
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={lab.known_hosts}",
         "ansible_control_path_dir": f"/run/nexus/{lab.id}-{lab.token}",
         "outside_names": {
-            **addresses, **dict.fromkeys(NAMES, addresses["outside"]), DOMAIN: list(lab.topology.front),
+            **addresses, **dict.fromkeys(NAMES, addresses["outside"]),
+            **{name: list(lab.topology.front) for name in (DOMAIN, *EXTRA_DOMAINS)},
         },
         "outside_resolvers": machine.resolvers(),
         "outside_certificates": str(lab.directory / "outside"),

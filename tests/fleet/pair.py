@@ -44,10 +44,9 @@ class Pair:
         """The priority that a host's keepalived goes by now; 0 where it does not say."""
         script = (
             # 0, of one that does not run, would be this very process group.
-            "rm -f /tmp/keepalived.data; pid=$(systemctl show --property MainPID --value keepalived); "
-            "[ \"$pid\" -gt 0 ] && kill -USR1 \"$pid\" && "
-            "timeout 3 sh -c 'until grep -qi \"effective priority\" /tmp/keepalived.data 2>/dev/null; do sleep 0.05; "
-            "done'; cat /tmp/keepalived.data"
+            "pid=$(systemctl show --property MainPID --value keepalived); [ \"$pid\" -gt 0 ] || exit; "
+            "said=/proc/$pid/root/tmp/keepalived.data; rm -f $said; kill -USR1 \"$pid\"; "
+            "timeout 3 sh -c \"until grep -qi 'effective priority' $said 2>/dev/null; do sleep 0.05; done\"; cat $said"
         )
         try:
             found = re.search(r"[Ee]ffective [Pp]riority = (\d+)", self.site.shell(name, script))

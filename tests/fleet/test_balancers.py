@@ -8,6 +8,7 @@ import re
 import ssl
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -60,6 +61,13 @@ def test_every_web_server_is_in_rotation_on_every_balancer(engine: str, balancer
             lambda each=each: set(json.loads(site.inside(each, "booking-balancer", "status"))["servers"].items())
             == {(web, "UP") for web in site.web}, f"all web servers up on {each}",
         )
+
+
+def test_every_name_of_the_service_is_answered(door: Door, fleet: Fleet, balancer_name: str) -> None:
+    names = fleet.value(balancer_name, "loadbalancer_extra_domains")
+    assert names
+    for name in names:
+        assert replace(door, domain=name).ask("/").status == 200
 
 
 def test_both_families_are_served(engine: str, fleet: Fleet) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+import yaml
 
 from deploy.inventory import Fleet
 from lab.state import Lab
+from tests.fleet.conftest import tool
 from tests.fleet.pair import Pair
 from tests.fleet.retrying import Retrying
 from tests.fleet.site import Site
@@ -83,4 +88,47 @@ def test_the_same_adverts_of_a_peer_would(site: Site, fleet: Fleet, pair: Pair) 
         Site.wait(lambda: not any(pair.holders()), "the end of the holder's claim", seconds=15)
     finally:
         site.shell(other, "systemctl stop test-forger.service; systemctl start keepalived.service")
+    pair.ready()
+
+
+NOTIFY, TOLD = "/usr/local/sbin/test-notify", "/run/test-notify"
+
+
+@pytest.fixture
+def notified(lab: Lab, env: str, site: Site, pair: Pair) -> Iterator[None]:
+    """A program of the operator's brings the addresses to whoever is to have them, as a cloud wants it."""
+    variable = lab.inventory / "group_vars/all/90-notify.yml"
+
+    def converge() -> None:
+        done = tool("ansible-playbook", "-i", f"inventories/{env}", "site.yml", "--limit", "localhost,loadbalancers",
+                    "--tags", "keepalived")
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+    for name in pair.names:
+        site.shell(name, f"printf '#!/bin/sh\\nid -un >> {TOLD}/who\\necho \"$@\" >> {TOLD}/states\\n' > {NOTIFY}; "
+                         f"chmod 755 {NOTIFY}; install -d -o keepalived_script {TOLD}")
+    variable.write_text(yaml.safe_dump({"keepalived_notify": NOTIFY}))
+    converge()
+    yield
+    variable.unlink()
+    converge()
+    for name in pair.names:
+        site.shell(name, f"rm -r {NOTIFY} {TOLD}")
+    pair.ready()
+
+
+def test_where_the_network_carries_no_address_a_given_program_is_told_who_is_to_have_it(
+    site: Site, pair: Pair, notified: None
+) -> None:
+    holder = pair.ready()
+    other = pair.other(holder)
+    site.shell(other, f": > {TOLD}/states")
+    site.inside(holder, "systemctl", "stop", "keepalived.service")
+    try:
+        site.wait(lambda: "INSTANCE front MASTER" in site.shell(other, f"cat {TOLD}/states"), "the program's call")
+        assert set(site.shell(other, f"cat {TOLD}/who").split()) == {"keepalived_script"}, "never as root"
+        where = json.loads(site.shell(other, f"ip -json address show to {pair.floating[0]}"))
+        assert [link["ifname"] for link in where if link.get("addr_info")] == ["lo"], "it takes what comes for it"
+    finally:
+        site.inside(holder, "systemctl", "start", "keepalived.service")
     pair.ready()
