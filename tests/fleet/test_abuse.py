@@ -179,14 +179,22 @@ HARM = {
 
 @pytest.mark.parametrize("harm", [*HARM, "500 slow clients"])
 def test_others_are_served_within_twice_their_usual_time(door: Door, engine: str, harm: str) -> None:
+    """The median of three turns, each against what was usual just before: other things happen to two cores, too."""
+    turns = []
     with Knocking([door], tasks=2) as clients:
-        clients.wait_for(150)
-        usual = p95(clients.seconds)
-        with harming(door, HARM[harm]) if harm in HARM else slow_clients(door, 500) as held:
-            before = len(clients.seconds)
-            clients.wait_for(150)
-            during = clients.seconds[before:]
-            assert all(is_open(each) for each in held), "the slow ones have been there all the time"
+        for _ in range(3):
+            usual = p95(measured(clients))
+            with harming(door, HARM[harm]) if harm in HARM else slow_clients(door, 500) as held:
+                turns.append((usual, p95(measured(clients))))
+                assert all(is_open(each) for each in held), "the slow ones have been there all the time"
     assert clients.errors == []
-    print(f"{engine}: p95 {usual * 1000:.0f} ms usually, {p95(during) * 1000:.0f} ms beside {harm}")
-    assert p95(during) <= 2 * usual, f"median {statistics.median(during):.3f}"
+    told = ", ".join(f"{usual * 1000:.0f} and {during * 1000:.0f}" for usual, during in turns)
+    print(f"{engine}: p95 usually and beside {harm} (ms): {told}")
+    assert statistics.median(during / usual for usual, during in turns) <= 2, told
+
+
+def measured(clients: Knocking) -> list[float]:
+    """How long the next 150 connections take."""
+    before = len(clients.seconds)
+    clients.wait_for(150)
+    return clients.seconds[before:]
