@@ -60,3 +60,8 @@ def test_a_request_to_the_check_is_not_logged(host, value):
     if value("loadbalancer_floating_addresses"):
         journal = "journalctl --quiet --no-pager --output cat --since -30s -t loadbalancer"
         assert "/.well-known/balancer" not in host.check_output(journal)
+
+
+def test_it_runs_in_a_sandbox(value, exposure):
+    if value("loadbalancer_floating_addresses"):
+        assert exposure("keepalived.service") <= 2.8
