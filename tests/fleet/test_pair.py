@@ -125,7 +125,9 @@ def test_where_the_network_carries_no_address_a_given_program_is_told_who_is_to_
     site.shell(other, f"rm -f {TOLD}/states")
     site.inside(holder, "systemctl", "stop", "keepalived.service")
     try:
-        site.wait(lambda: "INSTANCE front MASTER" in site.shell(other, f"cat {TOLD}/states || true"), "the program's call")
+        site.wait(
+            lambda: "INSTANCE front MASTER" in site.shell(other, f"cat {TOLD}/states || true"), "the program's call"
+        )
         assert set(site.shell(other, f"cat {TOLD}/who").split()) == {"keepalived_script"}, "never as root"
         where = json.loads(site.shell(other, f"ip -json address show to {pair.floating[0]}"))
         assert [link["ifname"] for link in where if link.get("addr_info")] == ["lo"], "it takes what comes for it"
