@@ -163,7 +163,8 @@ def test_nothing_is_smuggled_by_http2(door: Door, site: Site, spoilt: dict[str, 
     body = f"0\r\n\r\n{inner}".encode()
     given = {name: value.replace("{inner}", inner).replace("{mark}", mark) for name, value in spoilt.items()}
     assert ask2(door, {":method": "POST", ":path": f"/before-{mark}"}, body) == 404, "the control"
-    assert ask2(door, {":method": "POST", ":path": "/nowhere"} | given, body) in (0, 400)
+    # 404: taken for the one request that it says it is
+    assert ask2(door, {":method": "POST", ":path": "/nowhere"} | given, body) in (0, 400, 404)
     door.ask(f"/after-{mark}")
     assert {str(line["uri"]) for line in web_lines(site, mark)} <= {f"/before-{mark}", f"/after-{mark}"}
 

@@ -42,3 +42,7 @@ def test_answers_tell_which_host_gave_them_and_no_name(host, value):
 
 def test_the_service_runs_in_a_sandbox(exposure):
     assert exposure("nginx.service") <= 2.6
+
+
+def test_one_that_was_killed_starts_again(host):
+    assert host.check_output("systemctl show --property Restart --value nginx.service") == "always"

@@ -75,3 +75,7 @@ def test_configuration_has_no_error(host):
 
 def test_the_server_runs_in_a_sandbox(exposure):
     assert exposure("postgresql@17-main.service") <= 2.6
+
+
+def test_one_that_was_killed_starts_again(host):
+    assert host.check_output("systemctl show --property Restart --value postgresql@17-main.service") == "on-failure"
