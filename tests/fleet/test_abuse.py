@@ -15,7 +15,7 @@ from tests.fleet.edges import Door, Knocking, doors, p95, parse, read_all, web_l
 from tests.fleet.harm import ask2, harming, is_open, slow_clients
 from tests.fleet.site import Site
 
-# Either engine waits for the next piece of a body for 30 s; HAProxy has first waited for the whole of it, as for headers.
+# Either engine waits 30 s for the next piece of a body; HAProxy has first waited for the whole, as for headers.
 BODY_SECONDS = 40
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent(door: Door, fleet: Fleet, balancer_name: str) -> None:
