@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, InterfaceError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import HttpResponse, UnreadablePostError
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from django.utils.functional import SimpleLazyObject
 from pytest_django import Settings
 from rest_framework import exceptions
@@ -17,6 +17,7 @@ from rest_framework import exceptions
 from booking.accounts.models import User
 from booking.core import errors, middleware
 from booking.listings import views
+from booking.pages import views as pages
 from config.logs import JsonFormatter, logging_config
 from tests.helpers import RELEASE, client_of
 
@@ -46,6 +47,21 @@ def test_a_defect_is_a_500_in_the_envelope_with_the_release_and_without_the_caus
     assert answer.headers["X-Release-Id"] == RELEASE
     assert b"defect" not in answer.content
     assert answer.headers["X-Request-Id"]
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize(("accepted", "kind"), [("text/html", "text/html"), ("*/*", "application/json")])
+def test_a_page_whose_question_the_database_did_not_take_says_when_to_come_again(
+    monkeypatch: pytest.MonkeyPatch, accepted: str, kind: str
+) -> None:
+    def fail(**asked: object) -> None:
+        raise OperationalError("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(pages, "listing_list", fail)
+    answer = Client().get("/", HTTP_ACCEPT=accepted)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.headers["Content-Type"].startswith(kind)
+    assert b"lock" not in answer.content
 
 
 @pytest.mark.usefixtures("db")

@@ -203,11 +203,11 @@ def journal(inside: Callable[..., str], name: str, mark: str) -> list[dict[str, 
     return [json.loads(line) for line in lines]
 
 
-def web_lines(site: Site, mark: str) -> list[dict[str, object]]:
-    """What the web servers have logged of a path, waited for."""
-    script = f"journalctl -q --no-pager -o cat -t nginx --since -2min | grep -F {mark} || true"
+def web_lines(site: Site, mark: str, count: int = 1) -> list[dict[str, object]]:
+    """What the web servers have logged of a path, at least *count* lines, waited for."""
+    script = f"journalctl --sync; journalctl -q --no-pager -o cat -t nginx --since -2min | grep -F {mark} || true"
     deadline = time.monotonic() + 10
-    while not (rows := [row for web in site.web for row in site.shell(web, script).splitlines()]):
-        assert time.monotonic() < deadline, f"no web server says anything of {mark}"
+    while len(rows := [row for web in site.web for row in site.shell(web, script).splitlines()]) < count:
+        assert time.monotonic() < deadline, f"the web servers say {len(rows)} times something of {mark}"
         time.sleep(0.1)
     return [json.loads(row) for row in rows]

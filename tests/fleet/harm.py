@@ -33,13 +33,14 @@ def slow_clients(door: Door, count: int) -> Iterator[list[ssl.SSLSocket]]:
 
 @contextmanager
 def harming(door: Door, data: bytes) -> Iterator[list[ssl.SSLSocket]]:
-    """Clients that say the same again and again, each time over a new connection, HARMS times a second in all."""
-    stop = threading.Event()
+    """Clients that say the same again and again, each time over a new connection, HARMS times a second in all; and are
+    answered, or it is an error."""
+    stop, said = threading.Event(), list[bytes]()
 
     def harm() -> None:
         while not stop.wait(2 / HARMS):
             with suppress(OSError):
-                door.say(data)
+                said.append(door.say(data)[:12])
 
     threads = [threading.Thread(target=harm, daemon=True) for _ in range(2)]
     for thread in threads:
@@ -50,6 +51,7 @@ def harming(door: Door, data: bytes) -> Iterator[list[ssl.SSLSocket]]:
         stop.set()
         for thread in threads:
             thread.join(timeout=2 * ANSWER_SECONDS)
+    assert len(said) > HARMS / 2, "hardly any harm was done"
 
 
 def is_open(connection: ssl.SSLSocket) -> bool:

@@ -40,8 +40,8 @@ class Pair:
         """A balancer that is not *name*."""
         return next(each for each in self.names if each != name)
 
-    def priority(self, name: str) -> int:
-        """The priority that a host's keepalived goes by now; 0 where it does not say."""
+    def said(self, name: str) -> str:
+        """What a host's keepalived writes of itself; "" where it does not run."""
         script = (
             # 0, of one that does not run, would be this very process group.
             "pid=$(systemctl show --property MainPID --value keepalived); [ \"$pid\" -gt 0 ] || exit; "
@@ -49,10 +49,19 @@ class Pair:
             "timeout 3 sh -c \"until grep -qi 'effective priority' $said 2>/dev/null; do sleep 0.05; done\"; cat $said"
         )
         try:
-            found = re.search(r"[Ee]ffective [Pp]riority = (\d+)", self.site.shell(name, script))
+            return self.site.shell(name, script)
         except LabError:
-            return 0
+            return ""
+
+    def priority(self, name: str) -> int:
+        """The priority that a host's keepalived goes by now; 0 where it does not say."""
+        found = re.search(r"[Ee]ffective [Pp]riority = (\d+)", self.said(name))
         return int(found[1]) if found else 0
+
+    def goes_by_its_check(self, name: str) -> bool:
+        """Whether a host's keepalived asks its balancer."""
+        said = self.said(name)
+        return not said or "Tracked scripts" in said
 
     def ready(self) -> str:
         """Wait until one has the addresses and every other could take them; the one."""

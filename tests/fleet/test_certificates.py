@@ -52,7 +52,7 @@ def knocking(fleet: Fleet) -> Iterator[Knocking]:
 def test_renewals_reach_every_balancer_and_no_new_connection_fails(
     certificates: Certificates, knocking: Knocking, in_step: str
 ) -> None:
-    """The soak's count of them, for each engine, is that of the reloads (test_balancers.py)."""
+    """The soak's count of them, for each engine, is that of the reloads (test_reloads.py)."""
     seen = {in_step}
     for _ in range(2):
         certificates.renew()

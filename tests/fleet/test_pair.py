@@ -108,9 +108,11 @@ def notified(lab: Lab, env: str, site: Site, pair: Pair) -> Iterator[None]:
         site.shell(name, f"printf '#!/bin/sh\\nid -un >> {TOLD}/who\\necho \"$@\" >> {TOLD}/states\\n' > {NOTIFY}; "
                          f"chmod 755 {NOTIFY}; install -d -o keepalived_script {TOLD}")
     variable.write_text(yaml.safe_dump({"keepalived_notify": NOTIFY}))
-    converge()
-    yield
-    variable.unlink()
+    try:
+        converge()
+        yield
+    finally:
+        variable.unlink()
     converge()
     for name in pair.names:
         site.shell(name, f"rm -r {NOTIFY} {TOLD}")

@@ -13,9 +13,16 @@ from tests.fleet.site import Site
 BUNDLE, SPARE = "/etc/loadbalancer/certs/site.pem", "/root/spare.pem"
 
 
-def swapped(bundle: str) -> str:
-    """The same certificate in a file that differs: with an empty line at its end, or without."""
-    return f"{bundle.rstrip()}\n" if bundle.endswith("\n\n") else f"{bundle.rstrip()}\n\n"
+def swap(site: Site, name: str) -> None:
+    """Have a balancer take the same certificate in a file that differs: with an empty line at its end, or without."""
+    bundle, spare = (site.path(name, path) for path in (BUNDLE, SPARE))
+    text = bundle.read_text()
+    spare.write_text(f"{text.rstrip()}\n" if text.endswith("\n\n") else f"{text.rstrip()}\n\n")
+    try:
+        said = site.shell(name, f"booking-edge take-certificate < {SPARE}")
+    finally:
+        spare.unlink()
+    assert said.strip() == "changed"
 
 
 def test_reloads_swaps_and_renewals_of_the_certificate_lose_no_new_connection(
@@ -28,10 +35,7 @@ def test_reloads_swaps_and_renewals_of_the_certificate_lose_no_new_connection(
             for each in balancers.names:
                 site.shell(each, f"systemctl reload {engine}.service")
                 if turn % 5 == 0:
-                    bundle, spare = (site.path(each, path) for path in (BUNDLE, SPARE))
-                    spare.write_text(swapped(bundle.read_text()))
-                    assert site.shell(each, f"booking-edge take-certificate < {SPARE}").strip() == "changed"
-                    spare.unlink()
+                    swap(site, each)
             if turn % 5 == 2:
                 certificates.renew()
                 site.wait(lambda: len(certificates.serials()) == 1, "one certificate on all balancers")
@@ -48,14 +52,11 @@ def test_a_swap_of_the_certificate_ends_no_connection_in_use(
 ) -> None:
     """A request of which half has come is answered by whoever has it. HAProxy, which needs no reload, then goes on with
     the same connection; nginx lets the client come anew, and says so."""
-    bundle, spare = (site.path(balancer_name, path) for path in (BUNDLE, SPARE))
     head = f"POST /nowhere HTTP/1.1\r\nHost: {door.domain}\r\nContent-Length: 4\r\n\r\n".encode()
     with door.connect("http/1.1") as connection:
         for turn in range(2):
             connection.sendall(head + b"{ ")
-            spare.write_text(swapped(bundle.read_text()))
-            assert site.shell(balancer_name, f"booking-edge take-certificate < {SPARE}").strip() == "changed"
-            spare.unlink()
+            swap(site, balancer_name)
             connection.sendall(b" }")
             answer = parse(connection.recv(65536))
             assert answer.status == 404, turn

@@ -123,8 +123,9 @@ def test_a_web_host_that_is_gone_takes_at_most_what_was_in_flight(
     gone, back = {"cut off": (faults.cut, faults.mend), "crashed": (machine.crash, machine.start)}[how]
     with clients(fleet, engine, 30) as load:
         load.settle(1)
+        began = time.monotonic()
         gone(lab, site.host(web))
-        since = time.monotonic()
+        ended = time.monotonic()
         try:
             site.wait(lambda: states(site, balancer_name)[web] != "UP", f"{web} out of rotation", 15)
             load.settle(3)
@@ -132,7 +133,7 @@ def test_a_web_host_that_is_gone_takes_at_most_what_was_in_flight(
             back(lab, site.host(web))
         site.wait(lambda: states(site, balancer_name)[web] == "UP", f"{web} back in rotation", 60)
     lost = failures(load.results)
-    flying = [each for each in load.results if each.at <= since <= each.ended]
+    flying = [each for each in load.results if each.at <= ended and each.ended >= began]
     print(f"{engine}, {how}: {len(flying)} in flight of {len(load.results)} requests, {len(lost)} lost with the host")
     assert set(lost) <= set(flying), describe(each for each in lost if each not in flying)
 

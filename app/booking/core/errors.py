@@ -4,7 +4,7 @@ Services raise `ApplicationError`; views let errors pass; `exception_handler` tu
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,8 @@ from rest_framework.response import Response
 logger = logging.getLogger("booking.errors")
 
 Fields = dict[str, list[str]]
+# The database is away, failing over, busy with another's lock, or broke a deadlock: nothing was written.
+TRY_AGAIN, TRY_AGAIN_TEXT = "try_again", "The database did not take the request; try again."
 
 
 class ApplicationError(Exception):
@@ -100,9 +102,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
             headers={"Retry-After": str(exc.retry_after)} if exc.retry_after else None,
         )
     if isinstance(exc, OperationalError | InterfaceError):
-        # The database is away, failing over, or broke a deadlock: nothing was written, ask again.
         logger.error("database unavailable", extra={"error": str(exc).strip()})
-        body = envelope(code="try_again", message="The database did not take the request; try again.")
+        body = envelope(code=TRY_AGAIN, message=TRY_AGAIN_TEXT)
         return Response(body, status=status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "1"})
     if isinstance(exc, RequestDataTooBig):
         exc = TooLarge()
@@ -186,3 +187,23 @@ def server_error(request: HttpRequest) -> HttpResponse:
         code="server_error",
         message="The service failed; quote the X-Request-Id to its operators.",
     )
+
+
+class DatabaseMiddleware:
+    """Answers 503 where a page's question to the database failed; of the API `exception_handler` does."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Nothing of its own."""
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Django's hook: the answer to what a view raised, or None for a defect."""
+        if not isinstance(exception, OperationalError | InterfaceError):
+            return None
+        logger.error("database unavailable", extra={"error": str(exception).strip()})
+        answer = _answer(request, 503, code=TRY_AGAIN, message=TRY_AGAIN_TEXT)
+        answer["Retry-After"] = "1"
+        return answer

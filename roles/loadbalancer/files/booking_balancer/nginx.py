@@ -59,16 +59,17 @@ def reload(layout: Layout) -> None:
     """Have nginx read everything anew, and return once no process takes requests that has not. HelperError."""
     if units.state(units.NGINX) not in units.RUNNING or not (layout.root / SITE).exists():
         return
-    old, wanted = workers(layout), generation(layout)
-    # systemctl has another nginx read the whole configuration, only to send this signal: a drain waits for it.
-    if process := master(layout):
-        os.kill(process, signal.SIGHUP)
-    else:
-        units.control("reload", units.NGINX)
+    old, wanted, told = workers(layout), generation(layout), 0
     until = time.monotonic() + SETTLE_SECONDS
     # Workers that are to end do not take another connection; their title says so.
     while asked() != wanted or any(takes_requests(worker) for worker in old):
-        if time.monotonic() > until:
+        # systemctl would have another nginx read the whole configuration, only to send this signal. One that has
+        # started since may have read the files before they changed, and is told, too.
+        if (process := master(layout)) not in (0, told):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGHUP)
+            told = process
+        elif time.monotonic() > until:
             raise HelperError("written down, but the running nginx did not take it: see journalctl -u nginx -t nginx")
         time.sleep(POLL_SECONDS)
 
