@@ -139,10 +139,10 @@ def pair(site: Site, fleet: Fleet) -> Pair:
 
 
 @pytest.fixture
-def retrying(fleet: Fleet, pair: Pair) -> Iterator[Retrying]:
-    """Clients that try again, at the addresses of both families, before which all is well."""
+def retrying(fleet: Fleet, pair: Pair, soak: bool) -> Iterator[Retrying]:
+    """Clients that try again, before which all is well; in the soak at the addresses of both families."""
     pair.ready()
-    with Retrying(fleet, pair.floating) as running:
+    with Retrying(fleet, pair.floating if soak else pair.floating[:1]) as running:
         yield running
 
 
