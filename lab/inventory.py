@@ -83,9 +83,10 @@ def variables(lab: Lab, authority: str) -> dict[str, Any]:
         "booking_app_email_port": MAIL_PORT,
         "booking_app_email_from": f"Booking <booking@{DOMAIN}>",
         "booking_app_outgoing_ca": authority,
-        # Durations that a person can wait for; a fleet's own are the defaults.
+        # Durations that a person can wait for; a fleet's own are the defaults. A start takes 3 to 10 s where three web
+        # servers share two cores with a load, and twice that in a slow hour of theirs.
         "release_lease_seconds": 6,
-        "release_ready_seconds": 20,
+        "release_ready_seconds": 45,
         "release_connect_seconds": 3,
         "release_keep": 4,
         "booking_app_drain_seconds": 10,
