@@ -51,6 +51,9 @@ def raise_bridge(topology: Topology) -> None:
     bridge = topology.bridge
     if not succeeds("ip", "link", "show", bridge):
         _ip("link", "add", bridge, "type", "bridge")
+    # One that is given none has the lowest of its ports', and another whenever a host comes or goes: every neighbour
+    # would answer to an address that is no more, some for five seconds.
+    _ip("link", "set", bridge, "address", topology.gateway_mac)
     _ip("address", "replace", f"{topology.gateway4}/{topology.ipv4.prefixlen}", "dev", bridge)
     # Duplicate address detection would keep the address unusable for a second on an empty bridge.
     _ip("-6", "address", "replace", f"{topology.gateway6}/{topology.ipv6.prefixlen}", "dev", bridge, "nodad")

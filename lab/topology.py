@@ -69,6 +69,11 @@ class Topology:
         return f"nexus{self.index}"
 
     @property
+    def gateway_mac(self) -> str:
+        """The bridge's link-layer address, one that is locally administered: its IPv4 address after 02:00."""
+        return ":".join(f"{byte:02x}" for byte in (0x02, 0x00, *self.ipv4[1].packed))
+
+    @property
     def ipv4(self) -> IPv4Network:
         """The IPv4 subnet."""
         return subnet4(self.index)

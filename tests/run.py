@@ -118,7 +118,7 @@ def everything(*, soak: bool) -> list[Part]:
         Part("release: broken off at every step", 8, of("engine_kills")),
         Part("release: migrations and controls", 7, of("engine_migrations", "engine_controls")),
         Part("release: balancers", 5, of("engine_balancer")),
-        Part("service: payments, mail, a browser", 5, of("service", "browser")),
+        Part("service: payments, mail, a browser", 5, of("service", "service_payments", "service_mails", "browser")),
         Part("edge: both engines", 14, of("balancers", "reloads", "abuse", "retries", "failover", "tls")),
         Part("edge: a pair and its certificate", 7, of("pair", "certificates")),
         Part("edge: firewall, ports, world outside", 7, of("ports", "firewall", "outside")),

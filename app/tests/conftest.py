@@ -17,6 +17,7 @@ from booking.core.cache import REDIS
 from booking.listings.models import Listing
 from booking.outbox.broker import BROKER
 from booking.payments.chapa import CHAPA
+from tests.browsing import Browser, open_browser
 from tests.chapa import SECRET_KEY, WEBHOOK_SECRET, Chapa
 from tests.helpers import client_of, make_listing, make_user, stay
 from tests.paying import URL, opened, states, tell
@@ -117,6 +118,12 @@ def redis(settings: Settings) -> Iterator[Redis]:
     finally:
         caches.close_all()
         server.remove()
+
+
+@pytest.fixture
+def browser(db: None) -> Browser:
+    """Browsers behind the balancer: `browser()`, or `browser(user)` for one that is signed in."""
+    return open_browser
 
 
 @pytest.fixture

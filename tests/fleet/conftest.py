@@ -14,7 +14,6 @@ import yaml
 
 from deploy import inventory
 from deploy.client import Client
-from deploy.errors import NexusError
 from deploy.inventory import Fleet
 from deploy.release.settings import default_environment
 from lab import state
@@ -22,10 +21,12 @@ from lab.state import Lab
 from tests.fleet import commits
 from tests.fleet.balancers import Balancers
 from tests.fleet.edges import Door
+from tests.fleet.guests import Guest
 from tests.fleet.load import Load, describe, failures
+from tests.fleet.outside import Mailbox, Payments
 from tests.fleet.pair import Pair
 from tests.fleet.retrying import Retrying
-from tests.fleet.site import Site
+from tests.fleet.site import Site, Without
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
@@ -139,10 +140,10 @@ def pair(site: Site, fleet: Fleet) -> Pair:
 
 
 @pytest.fixture
-def retrying(fleet: Fleet, pair: Pair, soak: bool) -> Iterator[Retrying]:
-    """Clients that try again, before which all is well; in the soak at the addresses of both families."""
+def retrying(fleet: Fleet, pair: Pair) -> Iterator[Retrying]:
+    """Clients that try again, at the addresses of both families, before which all is well."""
     pair.ready()
-    with Retrying(fleet, pair.floating if soak else pair.floating[:1]) as running:
+    with Retrying(fleet, pair.floating) as running:
         yield running
 
 
@@ -214,25 +215,54 @@ def drained(site: Site, fab: Callable[..., Done]) -> Iterator[str]:
     assert site.drained() == []
 
 
+@pytest.fixture
+def payments(lab: Lab) -> Iterator[Payments]:
+    """The payment provider's stand-in, as it is at its start before and after a test."""
+    found = Payments.of(lab)
+    found.reset()
+    yield found
+    found.reset()
+
+
+@pytest.fixture
+def mailbox(lab: Lab) -> Iterator[Mailbox]:
+    """The mails that have come; none before and after a test."""
+    found = Mailbox.of(lab)
+    found.clear()
+    yield found
+    found.clear()
+
+
+@pytest.fixture
+def guest(client: Client) -> Guest:
+    """Somebody who books at a place that nobody else knows."""
+    return Guest(client)
+
+
+@pytest.fixture
+def manage(site: Site) -> Callable[..., str]:
+    """Runs a management command as cron would, on the first web host."""
+
+    def run(*words: str) -> str:
+        return site.inside(site.web[0], "/usr/local/bin/booking-manage", *words)
+
+    return run
+
+
+@pytest.fixture
+def without(site: Site) -> Iterator[Without]:
+    """Stops a service of a host for the rest of the test: without("ops1", "rabbitmq-server")."""
+    away = Without(site)
+    yield away
+    away.over()
+
+
 def tool(name: str, *arguments: str, cwd: Path = ROOT, timeout: float = 900) -> Done:
     """Run one of the project's own tools in the project's folder."""
     return subprocess.run(
         [str(TOOLS / name), *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout,
         stdin=subprocess.DEVNULL,
     )
-
-
-def wait_until(check: Callable[[], object], seconds: float, what: str) -> object:
-    """Wait on a condition: the first true answer of *check*. A service that does not answer yet is no answer."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if found := check():
-                return found
-        except NexusError:
-            pass
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.2)
 
 
 def _quote(text: str) -> str:

@@ -21,6 +21,7 @@ from lab import cgroups, faults, host
 from lab.errors import LabError
 from lab.state import Lab
 from lab.topology import Host
+from tests.fleet.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
@@ -227,7 +228,23 @@ class Site:
     @staticmethod
     def wait(check: Callable[[], object], what: str, seconds: float = 60) -> None:
         """Wait on a condition, bounded."""
-        deadline = time.monotonic() + seconds
-        while not check():
-            assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-            time.sleep(0.05)
+        wait_until(check, seconds, what)
+
+
+class Without:
+    """Services that are stopped, until `over`."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._stopped: list[tuple[str, str]] = []
+
+    def __call__(self, name: str, service: str) -> None:
+        """Stop a service of a host."""
+        faults.stop_service(self._site.lab, self._site.host(name), service)
+        self._stopped.append((name, service))
+
+    def over(self) -> None:
+        """Start again what was stopped."""
+        while self._stopped:
+            name, service = self._stopped.pop()
+            faults.start_service(self._site.lab, self._site.host(name), service)

@@ -4,7 +4,7 @@ import uuid
 
 from lab import faults, state
 from lab.topology import build
-from tests.fleet.conftest import wait_until
+from tests.fleet.waiting import wait_until
 
 RETURN_SECONDS = 60
 LOCK_SECONDS = 8

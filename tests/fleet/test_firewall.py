@@ -13,7 +13,8 @@ import yaml
 
 from lab.topology import Host
 from tests.fleet import knocking
-from tests.fleet.conftest import tool, wait_until
+from tests.fleet.conftest import tool
+from tests.fleet.waiting import wait_until
 
 WANTED = "/var/lib/firewall/wanted/etc/ufw"
 # Rules that let nobody in by ssh, as a mistake would; established connections go on.

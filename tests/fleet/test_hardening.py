@@ -10,7 +10,8 @@ import pytest
 
 from deploy.release import settings
 from deploy.release.remote import Remote
-from tests.fleet.conftest import ROOT, wait_until
+from tests.fleet.conftest import ROOT
+from tests.fleet.waiting import wait_until
 
 ATTEMPTS = 10
 AUDIT = Path(sys.executable).with_name("ssh-audit")

@@ -15,9 +15,10 @@ from lab.errors import LabError
 from lab.inventory import CHAPA_HOST, CHAPA_SECRET_KEY, MAIL_HOST
 from lab.outside import MAIL_PORT, WEBHOOK_URL, fetch_roots
 from lab.state import Lab
-from tests.fleet.conftest import tool, wait_until
+from tests.fleet.conftest import tool
 from tests.fleet.outside import PAYMENTS_PORT, Mailbox, Payments
 from tests.fleet.site import Site
+from tests.fleet.waiting import wait_until
 
 # Each runs on a web host; its first argument is the authority's certificate.
 RESOLVE = """

@@ -13,6 +13,14 @@ from deploy import validation
 from deploy.errors import NoValueError
 from deploy.specs import Tree, tree
 
+# A fleet of it, by addresses that none of its inventories has.
+GROUPS = {"loadbalancers": ["lb1"], "web": ["web1", "web2"], "database": ["db1"]}
+PEERS: dict[str, dict[str, object]] = {
+    "lb1": {"ansible_host": "203.0.113.1", "base_addresses": ["192.0.2.10", "2001:db8::10"]},
+    "web1": {"ansible_host": "192.0.2.9"},
+    "web2": {"ansible_host": "192.0.2.100"},
+    "db1": {"ansible_host": "192.0.2.4", "base_ssh_sources": ["10.0.0.0/8", "198.51.100.7"]},
+}
 _FILES = {
     "site.yml": """
 - hosts: localhost:all

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import pytest
 
 from deploy import inventory
 from deploy.errors import Exit, NoValueError, PreflightError, UsageError
 from tests.unit.specimen import ENVIRONMENT, HOSTS, Specimen, listing
-
-
-@pytest.fixture
-def specimen(tmp_path: Path) -> Specimen:
-    return Specimen(tmp_path)
 
 
 def _fleet(specimen: Specimen, **hostvars: dict[str, object]) -> inventory.Fleet:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.unit.specimen import ENVIRONMENT, HOSTS, SECRETS, Specimen
-
-
-@pytest.fixture
-def specimen(tmp_path: Path) -> Specimen:
-    return Specimen(tmp_path)
 
 
 def test_a_sound_environment_has_no_problems(specimen: Specimen) -> None:

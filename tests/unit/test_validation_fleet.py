@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from deploy import validation
 from tests.unit.specimen import ENVIRONMENT, HOSTS, SECRETS, Specimen
-
-
-@pytest.fixture
-def specimen(tmp_path: Path) -> Specimen:
-    return Specimen(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,13 @@ def test_interface_names_fit_the_kernels_fifteen_characters():
         assert all(len(f"vb-{host.name}-{raised.index}") <= 15 for host in raised.hosts)
 
 
+def test_each_bridge_has_a_link_layer_address_of_its_own_that_nobody_makes():
+    found = [build("full", index).gateway_mac for index in range(SUBNETS)]
+    assert found[0] == "02:00:0a:59:00:01"
+    assert len(set(found)) == SUBNETS
+    assert all(int(each[:2], 16) & 0b11 == 0b10 for each in found), "of one host, and locally administered"
+
+
 def test_first_free_subnet_is_taken():
     assert free_index(taken=[], networks=[], interfaces=[]) == 0
 
