@@ -12,7 +12,6 @@ from deploy.release.verify import tag
 from tests.fleet import commits, debs
 from tests.fleet.debs import BREAK, FRAGILE, KERNEL, NEW, OLD, PLAIN, SERVICE
 from tests.fleet.load import Load, describe
-from tests.fleet.retrying import Retrying
 
 # One web server of a sandbox has them all meanwhile, on processors that boot another host.
 RATE, PROBE_RATE = 8, 4
@@ -179,18 +178,18 @@ def test_deploy_and_patch_keep_each_other_out(site, outdated, fab):
     assert at_rest(site)
 
 
-def test_balancer_is_rebooted_while_the_other_has_its_address(site, fleet, outdated, patch):
+def test_balancer_is_rebooted_while_the_other_has_its_address(site, pair, retrying, outdated, patch):
     """Clients that try again lose nothing: the address moves before the host is touched, and back to no one's harm."""
-    name = site.balancers[0]
+    name = pair.holder()
     outdated.outdate(name, KERNEL)
     before = boot(site, name)
-    with Retrying(fleet) as clients:
-        done = patch("--host", name)
-        clients.settle(2)
+    done = patch("--host", name)
+    retrying.settle(2)
     assert done.returncode == 0, done.stdout + done.stderr
     assert boot(site, name) != before
     assert outdated.version(name, KERNEL) == NEW
-    assert not clients.lost, clients.faults[-5:]
+    assert pair.ready() == pair.other(name)
+    assert not retrying.lost, retrying.faults[-5:]
 
 
 def test_what_takes_something_of_the_service_away_is_said_and_asked_for_first(site, fleet, outdated, patch):
