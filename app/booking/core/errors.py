@@ -19,7 +19,7 @@ logger = logging.getLogger("booking.errors")
 
 Fields = dict[str, list[str]]
 # The database is away, failing over, busy with another's lock, or broke a deadlock: nothing was written.
-TRY_AGAIN, TRY_AGAIN_TEXT = "try_again", "The database did not take the request; try again."
+DATABASE_ERRORS = (OperationalError, InterfaceError)
 
 
 class ApplicationError(Exception):
@@ -40,6 +40,17 @@ class ApplicationError(Exception):
         super().__init__(message)
         self.retry_after = retry_after
         self.code, self.message, self.fields, self.http_status = code, message, fields or {}, http_status
+
+
+def database_refusal(error: Exception) -> ApplicationError:
+    """What one of DATABASE_ERRORS is to a client; it is logged."""
+    logger.error("database unavailable", extra={"error": str(error).strip()})
+    return ApplicationError(
+        code="try_again",
+        message="The database did not take the request; try again.",
+        http_status=status.HTTP_503_SERVICE_UNAVAILABLE,
+        retry_after=1,
+    )
 
 
 class TooLarge(exceptions.APIException):
@@ -95,16 +106,14 @@ def refusing(refusals: Mapping[str, ApplicationError]) -> Iterator[None]:
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Django REST framework's hook: the answer to `exc`, or None for a defect, which becomes a 500."""
+    if isinstance(exc, DATABASE_ERRORS):
+        exc = database_refusal(exc)
     if isinstance(exc, ApplicationError):
         return Response(
             envelope(code=exc.code, message=exc.message, fields=exc.fields),
             status=exc.http_status,
             headers={"Retry-After": str(exc.retry_after)} if exc.retry_after else None,
         )
-    if isinstance(exc, OperationalError | InterfaceError):
-        logger.error("database unavailable", extra={"error": str(exc).strip()})
-        body = envelope(code=TRY_AGAIN, message=TRY_AGAIN_TEXT)
-        return Response(body, status=status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "1"})
     if isinstance(exc, RequestDataTooBig):
         exc = TooLarge()
     elif isinstance(exc, UnreadablePostError):  # the client went away in mid-body
@@ -201,9 +210,9 @@ class DatabaseMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Django's hook: the answer to what a view raised, or None for a defect."""
-        if not isinstance(exception, OperationalError | InterfaceError):
+        if not isinstance(exception, DATABASE_ERRORS):
             return None
-        logger.error("database unavailable", extra={"error": str(exception).strip()})
-        answer = _answer(request, 503, code=TRY_AGAIN, message=TRY_AGAIN_TEXT)
-        answer["Retry-After"] = "1"
+        refusal = database_refusal(exception)
+        answer = _answer(request, refusal.http_status, code=refusal.code, message=str(refusal))
+        answer["Retry-After"] = str(refusal.retry_after)
         return answer
