@@ -20,6 +20,7 @@ from tests.fleet.retrying import Retrying
 from tests.fleet.site import Site
 
 HOST_SECONDS, HOST_P95, PROCESS_SECONDS = 2.0, 1.5, 2.5
+STARTUP_SECONDS = 1.0  # vrrp_startup_delay
 SOAK_TURNS = 20
 CONFIGURATION = "/etc/keepalived/keepalived.conf"
 
@@ -57,10 +58,10 @@ def test_a_crashed_balancer_host_costs_clients_that_try_again_no_request(
     assert not retrying.lost
 
 
-def test_a_crash_as_soon_as_the_other_has_come_back_is_no_longer_an_outage(
+def test_a_crash_as_soon_as_the_other_has_come_back_is_an_outage_of_a_second_more_at_most(
     engine: str, lab: Lab, site: Site, pair: Pair, retrying: Retrying
 ) -> None:
-    """The one that takes over has only just begun to listen to the other."""
+    """The one that takes over has only just begun to listen to the other, and listens for a second at least."""
     holder = pair.ready()
     other = pair.other(holder)
     site.inside(other, "systemctl", "restart", "keepalived.service")
@@ -73,7 +74,7 @@ def test_a_crash_as_soon_as_the_other_has_come_back_is_no_longer_an_outage(
     finally:
         boot(lab, site, holder)
     told(engine, "host crashed after a start", [away])
-    assert away <= HOST_SECONDS
+    assert away <= HOST_SECONDS + STARTUP_SECONDS
     assert not retrying.lost, retrying.faults[-5:]
     pair.ready()
 
