@@ -21,6 +21,8 @@ from deploy.release.run import Run
 MARGIN_SECONDS = 5
 WATCHED_SECONDS = 3.0  # how long the others are watched without a host before it is touched
 RENEW_SECONDS = 30.0
+# An address that moves to another balancer takes no connection along: clients send again what changes nothing.
+PATIENCE_SECONDS = 4.0
 
 
 class ClientsError(Exception):
@@ -52,7 +54,8 @@ class Roll:
         """One host's turn. HostError, HostsError, VerifyError, ClientsError, NexusError: the roll ends here."""
         run, host = self.run, self.hosts[turn.host]
         self.out, before = False, run.report.total()
-        probe = Probe(self.front.addresses, run.settings, port=run.balancers.port)
+        patience = PATIENCE_SECONDS if turn.paired else 0
+        probe = Probe(self.front.addresses, run.settings, port=run.balancers.port, patience=patience)
         probe.start()
         try:
             intent = self._begin(turn, host, survey)

@@ -26,6 +26,7 @@ ANSWER_SECONDS = 5.0
 OVERDUE_SECONDS = 1.0
 LAST_ANSWERS_SECONDS = 0.5  # what stop() waits for answers that are still due
 CATCH_UP_SECONDS = 0.25
+AGAIN_SECONDS = 0.1  # between two attempts at the same request
 
 
 class MeasuredError(Exception):
@@ -142,12 +143,17 @@ class Probe:
 
     The pace does not wait for answers, as clients do not wait for one another: who sends is whoever is idle, and one
     more where nobody is. Several balancers are asked in turn.
+
+    patience: for how long (seconds) a request whose connection failed is sent again, as clients do with one that
+    changes nothing (RFC 9110, 9.2.2); 0: not at all.
     """
 
     def __init__(
-        self, addresses: Sequence[str], settings: Settings, *, rate: float = 0, path: str = PATH, port: int = HTTPS
+        self, addresses: Sequence[str], settings: Settings, *, rate: float = 0, path: str = PATH, port: int = HTTPS,
+        patience: float = 0,
     ) -> None:
         self.rate, self.domain, self.path = rate or settings.probe_rate, settings.domain, path
+        self.patience = patience
         context = trust(settings)
         self._clients = [
             httpx.Client(
@@ -211,12 +217,9 @@ class Probe:
         key, began = threading.get_ident(), time.monotonic()
         with self._changed:
             self._open[key] = began
-        status, release, error = 0, "", ""
-        try:
-            answer = client.get(self.path, extensions={"sni_hostname": self.domain})
-            status, release = answer.status_code, answer.headers.get(HEADER, "")
-        except Exception as failure:  # whatever kept the answer away, a client would not have got it
-            error = f"{type(failure).__name__} {failure}".strip()
+        status, release, error = self._attempt(client)
+        while error and time.monotonic() - began < self.patience and not self._over.wait(AGAIN_SECONDS):
+            status, release, error = self._attempt(client)
         ended = time.monotonic()
         if ended - began > ANSWER_SECONDS:
             status, release, error = 0, "", f"no answer within {ANSWER_SECONDS:.0f} s"
@@ -224,3 +227,11 @@ class Probe:
             del self._open[key]
             self._samples.append(Sample(began, ended, status, release, error))
             self._changed.notify_all()
+
+    def _attempt(self, client: httpx.Client) -> tuple[int, str, str]:
+        """Status, release and error of one attempt, as a `Sample` has them."""
+        try:
+            answer = client.get(self.path, extensions={"sni_hostname": self.domain})
+        except Exception as failure:  # whatever kept the answer away, a client would not have got it
+            return 0, "", f"{type(failure).__name__} {failure}".strip()
+        return answer.status_code, answer.headers.get(HEADER, ""), ""

@@ -27,12 +27,14 @@ from .fleet import SETTINGS
 
 @dataclass(frozen=True)
 class Reply:
-    """What a request gets: status, release and host; "" for an answer without. seconds: how long it takes."""
+    """What a request gets: status, release and host; "" for an answer without. seconds: how long it takes. cut: its
+    connection ends instead."""
 
     release: str = ""
     host: str = ""
     status: int = 200
     seconds: float = 0.0
+    cut: bool = False
 
 
 class Balancer:
@@ -77,6 +79,9 @@ def balancer(folder: Path) -> Iterator[Balancer]:
             reply = edge.answer(number)
             if reply.seconds:
                 edge.over.wait(reply.seconds)
+            if reply.cut:
+                self.close_connection = True
+                return
             self.send_response(reply.status)
             if reply.release:
                 self.send_header("X-Release-Id", reply.release)

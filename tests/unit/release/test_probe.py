@@ -156,8 +156,8 @@ def edge(tmp_path: Path) -> Iterator[Balancer]:
         yield running
 
 
-def probe(edge: Balancer, *addresses: str, rate: float = 100) -> Probe:
-    return Probe(addresses or (LOCAL,), edge.settings, rate=rate, port=edge.port)
+def probe(edge: Balancer, *addresses: str, rate: float = 100, patience: float = 0) -> Probe:
+    return Probe(addresses or (LOCAL,), edge.settings, rate=rate, port=edge.port, patience=patience)
 
 
 def test_it_asks_steadily_for_a_page_that_clients_ask_for(edge: Balancer) -> None:
@@ -238,6 +238,33 @@ def test_it_survives_a_dead_balancer_and_counts_what_it_did_not_answer(edge: Bal
     assert found.failures == pytest.approx(found.requests / 2, abs=4)
     assert found.counted == 0, "it was dead before the switch"
     assert found.p50_ms is not None
+
+
+@pytest.mark.parametrize("patience", [0, 4])
+def test_connections_that_are_cut_fail_requests_unless_they_are_sent_again(edge: Balancer, patience: float) -> None:
+    """An address that moves to another balancer takes no connection along."""
+    edge.answer = lambda number: Reply(OLD, "web1", cut=20 <= number < 30)
+    running = probe(edge, patience=patience)
+    running.start()
+    eventually(lambda: len(edge.requests) >= 60)
+    assert running.stop().failures == (0 if patience else 10)
+
+
+def test_patience_has_an_end(edge: Balancer) -> None:
+    edge.answer = lambda number: Reply(OLD, "web1", cut=number >= 20)
+    running = probe(edge, rate=20, patience=0.5)
+    running.start()
+    eventually(lambda: len(edge.requests) >= 60)
+    assert running.stop().failures >= 1
+
+
+def test_an_answer_is_taken_whatever_it_says(edge: Balancer) -> None:
+    edge.answer = lambda number: Reply(OLD, "web1", status=503)
+    running = probe(edge, patience=4)
+    running.start()
+    eventually(lambda: len(edge.requests) >= 20)
+    found = running.stop()
+    assert found.failures == found.requests == len(edge.requests)
 
 
 def test_one_that_was_never_started_can_be_stopped(edge: Balancer) -> None:
