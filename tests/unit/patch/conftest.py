@@ -21,8 +21,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         found.joined.append((steps, states[0]))
         found.note(action)
 
-    monkeypatch.setattr(roll, "Probe", lambda *_, **__: SimpleNamespace(
-        start=lambda: None, stop=lambda: measured(found.failures), failed=lambda: found.early))  # fmt: skip
+    def probe(*_: object, patience: float, **__: object) -> SimpleNamespace:
+        found.patience = patience
+        return SimpleNamespace(
+            start=lambda: None, stop=lambda: measured(found.failures), failed=lambda: found.early
+        )
+
+    monkeypatch.setattr(roll, "Probe", probe)
     monkeypatch.setattr(roll, "WATCHED_SECONDS", 0)
     monkeypatch.setattr("deploy.patch.roll.conduct.carry_out", carry_out)
     return found

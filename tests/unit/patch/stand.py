@@ -41,6 +41,7 @@ class World:
     after: Survey = field(default_factory=lambda: Survey("any", "b0"))
     failures: int = 0
     early: int = 0  # of those, the ones before the host was touched
+    patience: float = 0  # of the clients that were measured
     drained: frozenset[str] = frozenset()
     joined: list[tuple[Sequence[Any], HostState]] = field(default_factory=list)
 

@@ -72,6 +72,14 @@ def test_floating_address_is_elsewhere_from_before_the_upgrade_until_the_balance
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("turn", "patient"), [(PAIRED, True), (WEB1, False), (DATABASE, False)])
+def test_clients_have_to_try_again_where_an_address_moves_and_nowhere_else(
+    world: World, turn: Turn, patient: bool
+) -> None:
+    rolling(world).host(turn, due(turn.host, "haproxy"))
+    assert bool(world.patience) == patient
+
+
 STEPS = [
     "spare for web1", "drain web1", "requests end", "workers end", "upgrade", "restart nginx.service cron.service",
     "healthy", "join",
