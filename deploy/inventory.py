@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -100,7 +101,21 @@ def load(env: str, root: Path = ROOT) -> Fleet:
     UsageError: no such environment, or Ansible cannot read it. PreflightError: ansible-inventory is missing.
     """
     path = folder(env, root)
-    return parse(env, inventory_cache.cached(path, root, lambda: _ask(env, path, root)), tree(root))
+    source = tree(root)
+    listing = inventory_cache.cached(path, root, lambda: veiled(_ask(env, path, root), source))
+    return parse(env, listing, source)
+
+
+def veiled(said: str, source: Tree) -> str:
+    """What `ansible-inventory --list` said, each secret that an inventory holds in the clear as if it were encrypted:
+    nobody reads one by a `Fleet`, and what is said is kept in a file."""
+    hidden = {name for role in source.role_names for secret in source.role(role).secrets for name in secret.hidden}
+    listing = json.loads(said)
+    for variables in listing.get("_meta", {}).get("hostvars", {}).values():
+        for name in hidden & variables.keys():
+            if isinstance(variables[name], str):
+                variables[name] = {"__ansible_vault": ""}
+    return json.dumps(listing)
 
 
 def _ask(env: str, path: Path, root: Path) -> str:

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-VERSION = "1"  # raise it whenever this file changes what is kept
+VERSION = "2"  # raise it whenever this file changes what is kept
 FOLDER = "build/cache"
 _VARIABLES = ("group_vars", "host_vars")
 _SOURCES = (".yml", ".yaml", ".json")
@@ -112,7 +112,7 @@ def _read(path: Path, wanted: str) -> Mapping[str, Any] | None:
 
 
 def _write(path: Path, key: str, text: str) -> None:
-    # Inventories may hold secrets in the clear, as a sandbox's does: mkstemp makes a file of its owner's alone.
+    # No secret is in it (inventory.veiled), but addresses and names are: mkstemp makes a file of its owner's alone.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

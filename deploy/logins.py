@@ -7,6 +7,7 @@ from typing import Any
 
 from deploy.declarations import View
 from deploy.errors import NoValueError, UsageError
+from deploy.role_files import NEXT, PREVIOUS
 
 
 def name(user: str, generation: int) -> str:
@@ -27,7 +28,7 @@ def logins(view: View, host: str, role: str) -> list[dict[str, Any]]:
 def _accepted(view: View, host: str, role: str) -> Iterator[tuple[str, str]]:
     """Login and variable of its password: the present one, the next one, the one before."""
     user, generation = str(view.value(host, f"{role}_user")), int(view.value(host, f"{role}_generation"))
-    for suffix, step in (("", 0), ("_next", 1), ("_previous", -1)):
+    for suffix, step in (("", 0), (NEXT, 1), (PREVIOUS, -1)):
         variable = f"{role}_password{suffix}"
         if not suffix or _is_set(view, host, variable):
             yield name(user, generation + step), variable

@@ -17,11 +17,10 @@ from typing import Any
 
 from deploy import declarations, yaml_text
 from deploy.errors import UsageError
-from deploy.role_files import Secret
+from deploy.role_files import NEXT, PREVIOUS, Secret
 from deploy.static_inventory import StaticInventory
 
 SIGNING = ("django", "jwt")  # processes of the service check these themselves, and have read them at their start
-NEXT, PREVIOUS = "_next", "_previous"
 
 
 class State(Enum):

@@ -36,6 +36,10 @@ class Port:
     url: str = ""
 
 
+# While a secret is renewed two values are accepted, the other one in the variable with this at its end.
+NEXT, PREVIOUS = "_next", "_previous"
+
+
 @dataclass(frozen=True)
 class Secret:
     """A secret. kind: token and ca are drawn by `fab secrets.init`, a ca's certificate with its key; given is
@@ -62,6 +66,11 @@ class Secret:
     def names(self) -> tuple[str, ...]:
         """Every variable that holds a part of it."""
         return (self.name, self.certificate) if self.certificate else (self.name,)
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Every variable that holds what nobody may see, at any step of its renewal."""
+        return (self.name, self.name + NEXT, self.name + PREVIOUS)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from deploy import renewal, secrets, sshkey, yaml_text
 from deploy.errors import UsageError
 from deploy.inventory import folder
 from deploy.renewal import Renewable, State
+from deploy.role_files import PREVIOUS
 from deploy.specs import ROOT
 from deploy.static_inventory import files_below
 from deploy.yaml_lines import Encrypted
@@ -102,7 +103,7 @@ class Job:
         gone = key is not None and key.state is State.SWITCHED
         if not old and not gone:
             return []
-        overrides: dict[str, object] = {each.secret.name + renewal.PREVIOUS: "" for each in old}
+        overrides: dict[str, object] = {each.secret.name + PREVIOUS: "" for each in old}
         if gone:
             overrides[sshkey.VARIABLE] = []
         self._converge(old, gone, overrides)

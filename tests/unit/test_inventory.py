@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 
@@ -80,6 +81,20 @@ def test_an_encrypted_value_is_never_handed_out_nor_shown(specimen: Specimen) ->
         fleet.value("web1", "postgresql_password")
     assert "6162" not in str(caught.value)
     assert "6162" not in repr(fleet)
+
+
+def test_secrets_in_the_clear_are_veiled_at_every_step_of_their_renewal_and_nothing_else_is(specimen: Specimen) -> None:
+    """A sandbox's are: what Ansible says of them is kept in a file."""
+    cipher = {"__ansible_vault": "x"}
+    secrets = {"postgresql_password": "a", "postgresql_password_next": "b", "postgresql_password_previous": cipher}
+    others = {"nginx_port": 8080, "postgresql_port": 5432}
+    said = json.dumps(listing({"web": ["web1"]}, web1=secrets | others))
+    found = json.loads(inventory.veiled(said, specimen.tree))["_meta"]["hostvars"]["web1"]
+    veil = {"__ansible_vault": ""}
+    assert {name: found[name] for name in secrets} == {
+        "postgresql_password": veil, "postgresql_password_next": veil, "postgresql_password_previous": cipher,
+    }  # fmt: skip
+    assert {name: found[name] for name in others} == others
 
 
 def test_an_unknown_host_is_answered_with_those_that_exist(specimen: Specimen) -> None:
