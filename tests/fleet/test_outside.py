@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -41,22 +40,6 @@ with smtplib.SMTP(sys.argv[2], int(sys.argv[3]), timeout=10) as client:
     client.sendmail("bookings@booking.test", ["guest@example.org"], text)
 """
 KEY = {"Authorization": f"Bearer {CHAPA_SECRET_KEY}", "Content-Type": "application/json"}
-
-
-@pytest.fixture
-def payments(lab: Lab) -> Iterator[Payments]:
-    found = Payments.of(lab)
-    found.reset()
-    yield found
-    found.reset()
-
-
-@pytest.fixture
-def mailbox(lab: Lab) -> Iterator[Mailbox]:
-    found = Mailbox.of(lab)
-    found.clear()
-    yield found
-    found.clear()
 
 
 @pytest.fixture
