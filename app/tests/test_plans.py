@@ -90,7 +90,10 @@ def cursor(text: str) -> str:
 
 
 DATES = "check_in=2030-03-01&check_out=2030-03-05"
-# The query and the index without which it would read the table or sort what it need not.
+OVERLAP = "bookings_booking_no_overlap"
+# Which of the two finds the stays of a hundred listings for less depends on what ANALYZE happened to sample.
+OF_FEW = f"{OVERLAP} or bookings_booking_listing_id_3af24c7b"
+# The query and the index (or one of them) without which it would read the table or sort what it need not.
 ANSWERED = [
     ("", "listings_listing_pkey"),
     ("ordering=newest", "listings_listing_pkey"),
@@ -107,10 +110,10 @@ ANSWERED = [
     ("guests=8&ordering=capacity", "listings_listing_capacity"),
     ("search=word77", "listings_listing_words"),
     ("search=house+word77&ordering=price", "listings_listing_words"),
-    (DATES, "bookings_booking_no_overlap"),
-    *((f"{DATES}&ordering={order}", "bookings_booking_no_overlap") for order in ORDERS),
-    (f"{DATES}&place=Town+7&guests=8", "bookings_booking_no_overlap"),
-    (f"{DATES}&search=word77", "bookings_booking_no_overlap"),
+    (DATES, OVERLAP),
+    *((f"{DATES}&ordering={order}", OVERLAP) for order in ORDERS),
+    (f"{DATES}&place=Town+7&guests=8", OF_FEW),
+    (f"{DATES}&search=word77", OF_FEW),
 ]
 
 
@@ -118,7 +121,7 @@ ANSWERED = [
 @pytest.mark.parametrize(("query", "index"), ANSWERED)
 def test_a_filter_or_an_order_is_answered_by_its_index(query: str, index: str) -> None:
     used, _ = plan_of(query)
-    assert index in used
+    assert used & set(index.split(" or "))
 
 
 FILTERS = (
