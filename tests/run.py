@@ -39,6 +39,7 @@ class Part:
     commands: list[Command]
     together: bool = False
     seconds: float = 0.0
+    busy: float = 0.0  # of what the machine's processors could have done meanwhile, the share that they did
     failed: list[str] = field(default_factory=list)
 
 
@@ -157,13 +158,15 @@ def run(parts: list[Part], *, clean_up: Callable[[], None], budgets: bool = True
     """Run all parts, also after one has failed; print the times; 0 when all passed, within their *budgets* if asked."""
     try:
         for part in parts:
-            started = time.monotonic()
+            started, (worked, idle) = time.monotonic(), processors()
             if part.together:
                 with ThreadPoolExecutor(max_workers=2) as pool:
                     list(pool.map(partial(_one, part), part.commands))
             else:
                 all(_one(part, command) for command in part.commands)
             part.seconds = time.monotonic() - started
+            worked, idle = (now - before for now, before in zip(processors(), (worked, idle), strict=True))
+            part.busy = worked / max(worked + idle, 1)
             if any(FLEET in command for command in part.failed):
                 print("\nthe fleet did not rise: what needs it is not run", file=sys.stderr)
                 break
@@ -172,16 +175,22 @@ def run(parts: list[Part], *, clean_up: Callable[[], None], budgets: bool = True
     return report(parts, budgets=budgets)
 
 
+def processors() -> tuple[int, int]:
+    """For how long (in the kernel's ticks) the processors have worked, and idled or waited for disks (proc(5))."""
+    user, nice, system, idle, waiting, *others = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:])
+    return user + nice + system + sum(others[:3]), idle + waiting
+
+
 def report(parts: list[Part], *, budgets: bool) -> int:
     """Print each part's time against its budget; 1 when one failed or (with *budgets*) was late, else 0."""
-    print("\npart                                     minutes   budget")
+    print("\npart                                     minutes   budget   busy")
     late = [part for part in parts if budgets and part.seconds > part.minutes * 60 * PATIENCE]
     for part in parts:
         verdict = "FAILED" if part.failed else "OVER BUDGET" if part in late else "ok"
-        print(f"{part.name:<40} {part.seconds / 60:>7.1f}  {part.minutes:>7.1f}   {verdict}")
+        print(f"{part.name:<40} {part.seconds / 60:>7.1f}  {part.minutes:>7.1f}  {part.busy:>4.0%}   {verdict}")
     total = sum(part.seconds for part in parts) / 60
     slow = budgets and total > TOTAL_MINUTES * PATIENCE
-    print(f"{'total':<40} {total:>7.1f}  {TOTAL_MINUTES:>7.1f}   {'OVER BUDGET' if slow else 'ok'}")
+    print(f"{'total':<40} {total:>7.1f}  {TOTAL_MINUTES:>7.1f}         {'OVER BUDGET' if slow else 'ok'}")
     for part in parts:
         for command in part.failed:
             print(f"failed: {command}")
