@@ -123,6 +123,15 @@ def test_ansible_reads_the_environment_with_its_links_and_needs_no_vault_passwor
     assert fleet.roles("web1") == ("base", "pki", "nginx")
 
 
+def test_what_is_kept_of_an_environment_holds_no_secret_that_it_has_in_the_clear(specimen: Specimen) -> None:
+    specimen.add(ENVIRONMENT, "postgresql_password_next: in-the-clear\n")
+    with pytest.raises(UsageError, match="encrypted"):
+        inventory.load("test", specimen.root).value("web1", "postgresql_password_next")
+    (kept,) = (specimen.root / "build/cache").glob("*test*")
+    assert "booking.example.org" in kept.read_text()
+    assert "in-the-clear" not in kept.read_text()
+
+
 @pytest.mark.parametrize("path", [HOSTS, ENVIRONMENT])
 def test_a_file_that_ansible_cannot_read_is_an_error_not_a_smaller_fleet(specimen: Specimen, path: str) -> None:
     specimen.write(path, "all: [unclosed\n")
