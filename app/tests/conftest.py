@@ -1,6 +1,7 @@
 """What the tests share: a PostgreSQL of their own, a guest, a host, a listing."""
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from booking.bookings.models import Booking
 from booking.core import health
 from booking.core.cache import REDIS
 from booking.listings.models import Listing
+from booking.outbox import broker
 from booking.outbox.broker import BROKER
+from booking.outbox.services import HANDLERS
 from booking.payments.chapa import CHAPA
 from tests.browsing import Browser, open_browser
 from tests.chapa import SECRET_KEY, WEBHOOK_SECRET, Chapa
 from tests.helpers import client_of, make_listing, make_user, stay
+from tests.outbox import KIND
 from tests.paying import URL, opened, states, tell
 from tests.postgres import Cluster
 from tests.redis import Redis
@@ -118,6 +122,24 @@ def redis(settings: Settings) -> Iterator[Redis]:
     finally:
         caches.close_all()
         server.remove()
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often the work of each key was done."""
+    counter: Counter[str] = Counter()
+    monkeypatch.setitem(HANDLERS, KIND, lambda message: counter.update([message.key]))
+    return counter
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What was published, on a broker that takes everything and keeps nothing waiting."""
+    keys: list[int] = []
+    monkeypatch.setattr(broker, "publish", keys.extend)
+    monkeypatch.setattr(broker, "waiting", lambda: (0, 0))
+    monkeypatch.setattr(broker, "empty_dead", lambda: 0)
+    return keys
 
 
 @pytest.fixture
