@@ -20,33 +20,9 @@ _ROOT = Path(__file__).resolve().parents[2]
 if str(_ROOT) not in sys.path:
     sys.path.append(str(_ROOT))
 
-from deploy import declarations, logins, validation  # noqa: E402 - the package lies beside plugins/, not on Ansible's path
-from deploy.errors import NexusError, NoValueError  # noqa: E402 - as above
-from deploy.specs import Tree, tree  # noqa: E402 - as above
-
-
-class HostvarsView:
-    """Ansible's hostvars as the resolver's View: this run's values, over the defaults of any role."""
-
-    def __init__(self, hostvars: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> None:
-        self._hostvars = hostvars
-        self._seen: dict[str, Mapping[str, Any]] = {}
-        self.groups = groups
-        self.tree: Tree = tree(_ROOT)
-
-    def value(self, host: str, name: str) -> Any:
-        """A variable as it holds on `host`, rendered. NoValueError: neither set nor defaulted."""
-        if host not in self._seen:
-            if host not in self._hostvars:
-                raise NexusError(f"no host '{host}' in the inventory")
-            self._seen[host] = self._hostvars[host]  # each look-up gathers all of a host's variables
-        variables = self._seen[host]
-        if name in variables:
-            return variables[name]
-        try:
-            return self.tree.default(name)
-        except KeyError:
-            raise NoValueError(f"{name} has no value for host '{host}'") from None
+from deploy import declarations, logins, rendering, validation  # noqa: E402 - the package lies beside plugins/, not on Ansible's path
+from deploy.errors import NexusError  # noqa: E402 - as above
+from deploy.hostvars import HostvarsView  # noqa: E402 - as above
 
 
 def firewall_rules(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
@@ -81,6 +57,11 @@ def holds(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[
 def value(hostvars: Mapping[str, Any], host: str, name: str) -> Any:
     """`hostvars | nexus_value('db1', 'postgresql_port')`: a variable of any host, role defaults included."""
     return HostvarsView(hostvars, {}).value(host, name)
+
+
+def derived(hostvars: Mapping[str, Any], host: str, groups: Mapping[str, Sequence[str]], name: str) -> Any:
+    """`hostvars | nexus_derived(inventory_hostname, groups, 'certbot_several')`: a name of deploy/derived/."""
+    return rendering.value(HostvarsView(hostvars, groups), host, name)
 
 
 def addresses(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> list[str]:
@@ -154,6 +135,7 @@ class FilterModule:
             "nexus_crons": crons,
             "nexus_holds": holds,
             "nexus_value": value,
+            "nexus_derived": derived,
             "nexus_addresses": addresses,
             "nexus_address": address,
             "nexus_logins": accepted,

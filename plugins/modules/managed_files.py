@@ -10,12 +10,22 @@ description:
   - A call of a module costs far more than writing a file, so what a role puts on a host goes in one call.
   - Every content with a C(validate) is checked before any file is replaced; files are replaced atomically.
   - Without a failure the entries are carried out in order, so that a folder may precede its files.
+  - What a role declares in C(meta/host.yml) is rendered on the controller and named by I(role) and I(set).
 options:
+  role:
+    description: The role whose declared files are meant, instead of C(files).
+    type: str
+  set:
+    description: Which of its sets.
+    type: str
+    default: main
+  names:
+    description: Names that its templates use and that only the moment knows.
+    type: dict
   files:
-    description: The files and folders, in order.
+    description: The files and folders, in order; required without I(role).
     type: list
     elements: dict
-    required: true
     suboptions:
       path:
         description: Absolute path on the host.
@@ -48,10 +58,19 @@ options:
       validate:
         description: Command that must accept the new content; C(%s) stands for a file that holds it.
         type: str
+        default: ""
+      pending:
+        description: >-
+          What has to take the file in. It is noted on disk before anything is touched, until M(managed_units) has
+          settled it: the next run does so where this one was killed.
+        type: str
+        default: ""
 author: Nexus contributors
 """
 
 EXAMPLES = r"""
+- name: What the role declares is in place
+  managed_files: {role: nginx}
 - name: Configuration is in place
   managed_files:
     files:
@@ -69,16 +88,15 @@ paths:
   returned: always
 """
 
-import grp  # noqa: E402 - Ansible reads the documentation above first
-import os  # noqa: E402 - as above
-import pwd  # noqa: E402 - as above
-import shlex  # noqa: E402 - as above
-import shutil  # noqa: E402 - as above
-import tempfile  # noqa: E402 - as above
-from pathlib import Path  # noqa: E402 - as above
-from typing import Any  # noqa: E402 - as above
+from typing import Any  # noqa: E402 - Ansible reads the documentation above first
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - as above
+from ansible.module_utils.host_state import (  # noqa: E402 - as above
+    RefusedError,
+    file_differs,
+    file_state,
+    place_files,
+)
 
 OPTIONS: dict[str, Any] = {
     "path": {"type": "path", "required": True},
@@ -88,88 +106,23 @@ OPTIONS: dict[str, Any] = {
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str", "default": "root"},
     "mode": {"type": "str", "default": "0644"},
-    "validate": {"type": "str"},
+    "validate": {"type": "str", "default": ""},
+    "pending": {"type": "str", "default": ""},
 }
-
-
-def differs(entry: dict[str, Any]) -> bool:
-    """Whether the host differs from what *entry* asks for."""
-    path = Path(entry["path"])
-    if entry["state"] == "absent":
-        return path.exists() or path.is_symlink()
-    wanted = _wanted(entry)  # an owner that does not exist fails here, before anything is touched
-    if entry["state"] == "directory":
-        return not path.is_dir() or _attributes(path) != wanted
-    if not path.is_file() or path.is_symlink():
-        return True
-    return before(entry) != after(entry) or _attributes(path) != wanted
 
 
 def before(entry: dict[str, Any]) -> str:
     """The file's present content; "" where there is none."""
-    path = Path(entry["path"])
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if file_state(entry["path"])["kind"] != "file":
+        return ""
+    with open(entry["path"], encoding="utf-8", errors="replace") as stream:  # noqa: PTH123 - shorter than a Path here
+        return stream.read()
 
 
 def after(entry: dict[str, Any]) -> str:
     """The content that the file is to have."""
-    kept = entry["create_only"] and Path(entry["path"]).is_file()
+    kept = entry["create_only"] and file_state(entry["path"])["kind"] == "file"
     return before(entry) if kept else str(entry["content"] or "")
-
-
-def check(module: AnsibleModule, entry: dict[str, Any]) -> None:
-    """Fail unless the entry's own command accepts its new content."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=module.tmpdir) as candidate:
-        candidate.write(after(entry))
-        candidate.flush()
-        code, out, err = module.run_command(shlex.split(entry["validate"] % candidate.name))
-    if code:
-        module.fail_json(msg=f"{entry['path']} was left as it is: `{entry['validate']}` refused the new content: "
-                             f"{(err or out).strip()}")
-
-
-def apply(entry: dict[str, Any]) -> None:
-    """Make the host what *entry* asks for."""
-    path = Path(entry["path"])
-    if entry["state"] == "absent":
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        return
-    if entry["state"] == "directory":
-        path.mkdir(parents=True, exist_ok=True)
-    elif before(entry) != after(entry) or not path.is_file() or path.is_symlink():
-        replace(path, after(entry), entry)
-        return
-    own(path, entry)
-
-
-def replace(path: Path, content: str, entry: dict[str, Any]) -> None:
-    """Give *path* its content in one step. What is being written is readable by root alone until it is owned."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as candidate:
-            candidate.write(content)
-        own(Path(name), entry)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def own(path: Path, entry: dict[str, Any]) -> None:
-    """Give *path* the owner, group and permissions of *entry*."""
-    mode, user, group = _wanted(entry)
-    shutil.chown(path, user, group)
-    path.chmod(mode)
-
-
-def _attributes(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_mode & 0o7777, found.st_uid, found.st_gid
-
-
-def _wanted(entry: dict[str, Any]) -> tuple[int, int, int]:
-    user, group = pwd.getpwnam(entry["owner"]), grp.getgrnam(entry["group"])
-    return int(entry["mode"], 8), user.pw_uid, group.gr_gid
 
 
 def main() -> None:
@@ -178,20 +131,17 @@ def main() -> None:
         argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": OPTIONS}},
         supports_check_mode=True,
     )
+    entries = module.params["files"]
     try:
-        changed = [entry for entry in module.params["files"] if differs(entry)]
-        for entry in changed:
-            if entry["state"] == "file" and entry["validate"] and before(entry) != after(entry):
-                check(module, entry)
+        changed = [entry for entry in entries if file_differs(entry, file_state(entry["path"]))]
         diff = [
             {"before_header": entry["path"], "after_header": entry["path"], "before": before(entry),
              "after": after(entry)}
             for entry in changed if entry["state"] == "file"
         ]
-        if not module.check_mode:
-            for entry in changed:
-                apply(entry)
-    except (OSError, KeyError, ValueError) as error:
+        if changed:
+            place_files(changed, folder=module.tmpdir, check=module.check_mode)
+    except (OSError, ValueError, RefusedError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(changed), paths=[entry["path"] for entry in changed], diff=diff)
 
