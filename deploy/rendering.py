@@ -73,7 +73,7 @@ class Renderer:
         if "{" not in source:
             return source
         try:
-            return _inline(self.root, source).render(self._names, **names)
+            return _ended(_inline(self.root, source).render(self._names, **names), source)
         except jinja2.TemplateError as error:
             raise UsageError(f"{error.message}, for host '{self.host}'", repr(source)) from None
 

@@ -14,6 +14,19 @@ def account(layout: Layout, config: Config) -> str:
     return json.dumps({"thumbprint": found, "registered": registered})
 
 
+def would_register(layout: Layout, config: Config) -> str:
+    """The same of the account that there is; "registered" says that there is none yet, whose thumbprint is empty."""
+    key = acme.account_key(layout, config)
+    found = acme.thumbprint(json.loads(key.read_text())) if key else ""
+    return json.dumps({"thumbprint": found, "registered": key is None})
+
+
+def would_issue(layout: Layout, config: Config) -> str:
+    """Whether `issue` would change anything."""
+    behind = acme.wanted(layout, config) or peers.behind(config, acme.leaf(layout))
+    return "changed" if behind else "unchanged"
+
+
 def issue(layout: Layout, config: Config) -> str:
     """Issue what is missing or not as configured, and have every balancer serve it; "changed" or "unchanged"."""
     why = acme.wanted(layout, config)
@@ -54,20 +67,27 @@ ISSUER: dict[str, Callable[[Layout, Config], str]] = {
     "account": account, "issue": issue, "hand-on": reconcile, "reconcile": reconcile,
 }  # fmt: skip
 EVERYWHERE: dict[str, Callable[[Layout, Config], str]] = {"metric": metric}
-USAGE = f"usage: certificate-issuer {'|'.join((*ISSUER, *EVERYWHERE))}"
+CHECKS: dict[str, Callable[[Layout, Config], str]] = {"account": would_register, "issue": would_issue}
+USAGE = (
+    f"usage: certificate-issuer {'|'.join((*ISSUER, *EVERYWHERE))}; "
+    "--check before account or issue only tells what it would change"
+)
 
 
 def main(argv: Sequence[str], layout: Layout | None = None) -> int:
     """Do one act; the exit status: 0 done, 1 failed, 2 a wrong argument."""
     layout = layout or Layout()
-    if len(argv) != 1 or argv[0] not in {**ISSUER, **EVERYWHERE}:
+    checking = list(argv[:1]) == ["--check"]
+    argv = argv[1:] if checking else argv
+    acts = CHECKS if checking else {**ISSUER, **EVERYWHERE}
+    if len(argv) != 1 or argv[0] not in acts:
         print(USAGE, file=sys.stderr)
         return 2
     try:
         config = load(layout)
         if argv[0] in ISSUER and not config.issuer:
             raise IssuerError("another balancer issues: certbot_issuer in the inventory, else the first of the group")
-        print({**ISSUER, **EVERYWHERE}[argv[0]](layout, config))
+        print(acts[argv[0]](layout, config))
     except (IssuerError, OSError) as error:
         print(f"certificate-issuer: {error}", file=sys.stderr)
         return 1

@@ -66,14 +66,19 @@ def reconcile(layout: Layout, config: Config) -> tuple[list[str], dict[str, str]
     """
     with alone(layout):
         wanted = acme.leaf(layout)
-        behind = [peer for peer in config.balancers if served(config, peer) != wanted]
-        with ThreadPoolExecutor(max_workers=max(len(behind), 1)) as pool:
-            said = pool.map(lambda peer: hand(layout, peer), behind)
-            faults = {peer.name: fault for peer, fault in zip(behind, said, strict=True) if fault}
+        late = behind(config, wanted)
+        with ThreadPoolExecutor(max_workers=max(len(late), 1)) as pool:
+            said = pool.map(lambda peer: hand(layout, peer), late)
+            faults = {peer.name: fault for peer, fault in zip(late, said, strict=True) if fault}
         for peer in config.balancers:
             if peer.name not in faults and not follows(config, peer, wanted):
                 faults[peer.name] = f"port {config.https_port} serves another certificate, or none"
-    return [peer.name for peer in behind if peer.name not in faults], faults
+    return [peer.name for peer in late if peer.name not in faults], faults
+
+
+def behind(config: Config, wanted: bytes) -> list[Peer]:
+    """The balancers that serve another certificate, or none."""
+    return [peer for peer in config.balancers if served(config, peer) != wanted]
 
 
 def follows(config: Config, peer: Peer, wanted: bytes) -> bool:

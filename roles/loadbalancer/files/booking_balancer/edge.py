@@ -26,6 +26,14 @@ def refresh(layout: Layout) -> str:
         return word(engines.of(config).write(layout, config, state.read(layout, config.servers)))
 
 
+def would_refresh(layout: Layout) -> str:
+    """Whether `refresh` would change anything."""
+    config = state.load(layout)
+    wanted = state.read(layout, config.servers) if layout.wanted.is_file() else state.Wanted()
+    files = engines.of(config).files(layout, config, wanted)
+    return word(any(state.differs(path, text) for path, text in files.items()))
+
+
 def take_certificate(layout: Layout) -> str:
     """Serve the bundle on standard input from now on; no connection ends for it."""
     bundle = sys.stdin.read(certificate.LONGEST + 1)
@@ -50,12 +58,28 @@ def served(layout: Layout) -> str:
 
 def account(layout: Layout, thumbprint: str) -> str:
     """Answer ACME challenges for the account with this thumbprint. HelperError (2): it is none."""
-    if not THUMBPRINT.fullmatch(thumbprint):
-        raise HelperError(f"{thumbprint!r} is not the thumbprint of an account's key (RFC 8555, 8.1)", code=2)
+    check(thumbprint)
     with layout.guard():
         config = state.load(layout)
         wanted = state.read(layout, config.servers)
         return word(engines.of(config).account(layout, config, wanted, thumbprint))
+
+
+def would_account(layout: Layout, thumbprint: str) -> str:
+    """Whether `account` would change anything. HelperError (2): it is none."""
+    check(thumbprint)
+    return word(not engines.of(state.load(layout)).answers(layout, thumbprint))
+
+
+def check(thumbprint: str) -> None:
+    """HelperError (2): it is none of an account's key."""
+    if not THUMBPRINT.fullmatch(thumbprint):
+        raise HelperError(f"{thumbprint!r} is not the thumbprint of an account's key (RFC 8555, 8.1)", code=2)
+
+
+def would_succeed(layout: Layout) -> str:
+    """Whether `succeed` would end an engine."""
+    return word(takeover.outlived(layout, state.load(layout)))
 
 
 def succeed(layout: Layout) -> str:
@@ -70,20 +94,27 @@ def succeed(layout: Layout) -> str:
 ACTS: dict[str, Callable[[Layout], str]] = {
     "refresh": refresh, "take-certificate": take_certificate, "certificate": served, "succeed": succeed,
 }  # fmt: skip
-USAGE = f"usage: booking-edge {'|'.join(ACTS)}|watch, or booking-edge account THUMBPRINT"
+CHECKS: dict[str, Callable[[Layout], str]] = {"refresh": would_refresh, "succeed": would_succeed}
+USAGE = (
+    f"usage: booking-edge {'|'.join(ACTS)}|watch, or booking-edge account THUMBPRINT; "
+    "--check before refresh, succeed or account only tells whether it would change anything"
+)
 
 
 def main(argv: Sequence[str], layout: Layout | None = None) -> int:
     """Do one act; the exit status: 0 done, 1 failed, 2 a wrong argument."""
     layout = layout or Layout()
     try:
+        checking = list(argv[:1]) == ["--check"]
+        argv = list(argv[1:] if checking else argv)
+        acts = CHECKS if checking else ACTS
         if len(argv) == 2 and argv[0] == "account":
-            said = account(layout, argv[1])
-        elif list(argv) == ["watch"]:
+            said = (would_account if checking else account)(layout, argv[1])
+        elif argv == ["watch"] and not checking:
             watch(layout)
             return 0
-        elif len(argv) == 1 and argv[0] in ACTS:
-            said = ACTS[argv[0]](layout)
+        elif len(argv) == 1 and argv[0] in acts:
+            said = acts[argv[0]](layout)
         else:
             raise HelperError(USAGE, code=2)
     except HelperError as error:

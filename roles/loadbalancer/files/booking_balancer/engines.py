@@ -1,5 +1,6 @@
 """The two engines behind one set of acts."""
 
+from pathlib import Path
 from typing import Protocol
 
 from . import haproxy, nginx
@@ -8,6 +9,9 @@ from .state import Config, HelperError, Layout, Wanted
 
 class Engine(Protocol):
     """What a balancer's engine can be told."""
+
+    def files(self, layout: Layout, config: Config, wanted: Wanted) -> dict[Path, str]:
+        """What it reads at a start or reload, so that it does what is wanted."""
 
     def write(self, layout: Layout, config: Config, wanted: Wanted) -> bool:
         """Have it do what is wanted from its next start or reload on; whether anything is new."""
@@ -20,6 +24,9 @@ class Engine(Protocol):
 
     def take(self, layout: Layout) -> None:
         """Have the running one serve the bundle that is on disk. HelperError: it did not."""
+
+    def answers(self, layout: Layout, thumbprint: str) -> bool:
+        """Whether challenges for the ACME account with this thumbprint are answered."""
 
     def account(self, layout: Layout, config: Config, wanted: Wanted, thumbprint: str) -> bool:
         """Answer challenges for the ACME account with this thumbprint; whether it is new."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import units
-from .state import Config, HelperError, Layout, Wanted, write_changed
+from .state import Config, HelperError, Layout, Wanted, differs, write_changed
 
 ANSWER_SECONDS = 5
 SETTLE_SECONDS = 10
@@ -30,12 +30,20 @@ class AbsentError(Exception):
     """No HAProxy listens on the socket."""
 
 
-def write(layout: Layout, config: Config, wanted: Wanted) -> bool:
-    """Have HAProxy do what is wanted from its next start or reload on: both files are read then. Whether it is new."""
+def files(layout: Layout, config: Config, wanted: Wanted) -> dict[Path, str]:
+    """What HAProxy reads at a start or reload, so that it does what is wanted."""
     rows = [ROW.format(backend=BACKEND, server=name, port=config.servers[name].port) for name in sorted(wanted.drained)]
-    drained = write_changed(layout.server_state, VERSION + "".join(rows))
     pairs = wanted.maintenance._asdict() if wanted.maintenance else {}
-    return write_changed(layout.maintenance, "".join(f"{key} {value}\n" for key, value in pairs.items())) or drained
+    return {
+        layout.server_state: VERSION + "".join(rows),
+        layout.maintenance: "".join(f"{key} {value}\n" for key, value in pairs.items()),
+    }
+
+
+def write(layout: Layout, config: Config, wanted: Wanted) -> bool:
+    """Have HAProxy do what is wanted from its next start or reload on; whether anything is new."""
+    changed = [write_changed(path, text) for path, text in files(layout, config, wanted).items()]
+    return any(changed)
 
 
 def ask(layout: Layout, command: str, old: str = "") -> str:
@@ -144,15 +152,30 @@ def take(layout: Layout) -> None:
         raise HelperError(f"HAProxy did not take the certificate: {' '.join(said.split())}")
 
 
+def answered(layout: Layout) -> str | None:
+    """The thumbprint that the running HAProxy answers challenges with; None for none. AbsentError."""
+    entries = [line.split() for line in ask(layout, f"show map {ACCOUNT_MAP}").splitlines()]
+    return {entry[1]: entry[2] for entry in entries if len(entry) == 3}.get("thumbprint")
+
+
+def answers(layout: Layout, thumbprint: str) -> bool:
+    """Whether challenges for this account are answered, now and after every start."""
+    if differs(layout.account, f"thumbprint {thumbprint}\n"):
+        return False
+    try:
+        return answered(layout) == thumbprint
+    except AbsentError:
+        return True
+
+
 def account(layout: Layout, config: Config, wanted: Wanted, thumbprint: str) -> bool:
     """Answer challenges for the ACME account with this thumbprint, now and after every start; whether it is new."""
     write(layout, config, wanted)
     changed = write_changed(layout.account, f"thumbprint {thumbprint}\n")
     with contextlib.suppress(AbsentError):
-        entries = [line.split() for line in ask(layout, f"show map {ACCOUNT_MAP}").splitlines()]
-        values = {entry[1]: entry[2] for entry in entries if len(entry) == 3}
-        if values.get("thumbprint") != thumbprint:
-            verb = "set" if "thumbprint" in values else "add"
+        before = answered(layout)
+        if before != thumbprint:
+            verb = "add" if before is None else "set"
             if said := ask(layout, f"{verb} map {ACCOUNT_MAP} thumbprint {thumbprint}").strip():
                 raise HelperError(f"HAProxy did not take the account's thumbprint: {said}")
             return True

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import units
-from .state import Config, HelperError, Layout, Wanted, write_changed, write_durably
+from .state import Config, HelperError, Layout, Wanted, differs, write_changed, write_durably
 
 SETTLE_SECONDS = 10
 POLL_SECONDS = 0.02
@@ -23,9 +23,8 @@ PID = "run/nginx.pid"
 SITE = "etc/nginx/sites-enabled/loadbalancer"
 
 
-def write(layout: Layout, config: Config, wanted: Wanted) -> bool:
-    """Have nginx do what is wanted from its next start or reload on; whether anything is new."""
-    layout.nginx.mkdir(exist_ok=True)
+def files(layout: Layout, config: Config, wanted: Wanted) -> dict[Path, str]:
+    """What nginx includes at a start or reload, so that it does what is wanted."""
     down = wanted.drained | sick(layout, config)
     # The watch alone takes a server out (max_fails=0): of busy servers some are late, and nginx itself would leave
     # them out all together. One that refuses the connection costs the next one's time, no request.
@@ -35,11 +34,17 @@ def write(layout: Layout, config: Config, wanted: Wanted) -> bool:
     ]
     on = wanted.maintenance
     thumbprint = layout.account.read_text().split()[-1:] if layout.account.is_file() else []
-    changed = [
-        write_changed(layout.nginx / "account.conf", f'default "{"".join(thumbprint)}";\n'),
-        write_changed(layout.nginx / "upstream.conf", "".join(rows)),
-        write_changed(layout.nginx / "maintenance.conf", f"default {on.retry_after if on else '0'};\n"),
-    ]
+    return {
+        layout.nginx / "account.conf": f'default "{"".join(thumbprint)}";\n',
+        layout.nginx / "upstream.conf": "".join(rows),
+        layout.nginx / "maintenance.conf": f"default {on.retry_after if on else '0'};\n",
+    }
+
+
+def write(layout: Layout, config: Config, wanted: Wanted) -> bool:
+    """Have nginx do what is wanted from its next start or reload on; whether anything is new."""
+    layout.nginx.mkdir(exist_ok=True)
+    changed = [write_changed(path, text) for path, text in files(layout, config, wanted).items()]
     if any(changed):
         renew_generation(layout)
     return any(changed)
@@ -147,6 +152,11 @@ def take(layout: Layout) -> None:
     """Have the running nginx serve the bundle that is on disk. HelperError: it did not."""
     renew_generation(layout)
     reload(layout)
+
+
+def answers(layout: Layout, thumbprint: str) -> bool:
+    """Whether challenges for this account are answered; what nginx includes follows the file."""
+    return not differs(layout.account, f"thumbprint {thumbprint}\n")
 
 
 def account(layout: Layout, config: Config, wanted: Wanted, thumbprint: str) -> bool:

@@ -131,7 +131,12 @@ def write_durably(path: Path, text: str, *, mode: int = 0o644) -> None:
 
 def write_changed(path: Path, text: str, *, mode: int = 0o644) -> bool:
     """Replace a file where its contents differ; whether they did."""
-    if path.is_file() and path.read_text() == text:
+    if not differs(path, text):
         return False
     write_durably(path, text, mode=mode)
     return True
+
+
+def differs(path: Path, text: str) -> bool:
+    """Whether a file is not there with these contents."""
+    return not path.is_file() or path.read_text() != text

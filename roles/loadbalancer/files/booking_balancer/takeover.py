@@ -18,6 +18,25 @@ def succeed(layout: Layout, config: Config) -> bool:
     return to_haproxy(layout) if config.engine == "haproxy" else to_nginx()
 
 
+def outlived(layout: Layout, config: Config) -> bool:
+    """Whether there is an engine to be ended that this balancer is no longer to have."""
+    if config.engine == "nginx":
+        return lives(units.HAPROXY)
+    return lives(units.WATCH) or (layout.root / nginx.SITE).exists() or (not sites(layout) and lives(units.NGINX))
+
+
+def sites(layout: Layout) -> list[str]:
+    """What nginx serves beside the site of the balancer."""
+    folder = (layout.root / nginx.SITE).parent
+    names = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+    return [name for name in names if name != (layout.root / nginx.SITE).name]
+
+
+def lives(unit: str) -> bool:
+    """Whether a unit runs, or would at the next boot."""
+    return units.show(unit, "UnitFileState") == "enabled" or units.state(unit) in units.RUNNING
+
+
 def to_haproxy(layout: Layout) -> bool:
     """nginx gives the site of the balancer up; where it has no other, it ends."""
     if units.state(units.HAPROXY) not in units.RUNNING:
@@ -27,8 +46,7 @@ def to_haproxy(layout: Layout) -> bool:
     if site.exists():
         site.unlink()
         changed = True
-    others = [path for path in site.parent.iterdir() if not path.name.startswith(".")] if site.parent.is_dir() else []
-    if others:
+    if sites(layout):
         if changed and units.state(units.NGINX) in units.RUNNING:
             old = nginx.workers(layout)
             units.control("reload", units.NGINX)
