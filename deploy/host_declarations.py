@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Declared:
     renewals: Mapping[str, Sequence[Entry]]
 
 
+@cache
 def declared(role: str, root: Path = ROOT) -> Declared:
     """The declarations of a role; empty ones where it has no such file. UsageError: it says what it may not."""
     path = root / "roles" / role / FILE
@@ -98,14 +100,26 @@ def renewals(role: str, renderer: Renderer, name: str = "main") -> list[dict[str
 
 
 def files(role: str, renderer: Renderer, name: str = "main") -> list[dict[str, Any]]:
-    """The files and folders of a set, in order: path, state, content, mode, owner, group, validate,
-    create_only, pending.
+    """The files and folders of a set, in order: path, state, content, mode, owner, group, validate, create_only,
+    pending.
 
     UsageError: a template does not render, or a file to copy is missing.
     """
     found: list[dict[str, Any]] = []
     for entry, item in _wanted(_chosen(declared(role, renderer.root).files, name, role), renderer):
         found.extend(_file(role, entry, renderer, item))
+    return found
+
+
+def paths(role: str, renderer: Renderer, name: str = "main") -> list[str]:
+    """The paths of a set, of which nothing is rendered but the paths."""
+    found: list[str] = []
+    for entry, item in _wanted(_chosen(declared(role, renderer.root).files, name, role), renderer):
+        path = renderer.text(entry["path"], **item)
+        if "*" in entry.get("copy", ""):
+            found.extend(f"{path}/{source.name}" for source in _source(role, entry["copy"], renderer.root))
+        else:
+            found.append(path)
     return found
 
 

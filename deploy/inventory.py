@@ -118,6 +118,28 @@ def veiled(said: str, source: Tree) -> str:
     return json.dumps(listing)
 
 
+def chosen() -> str:
+    """The environment that NEXUS_ENV names, else ansible.cfg's default one."""
+    from deploy.release.settings import default_environment
+
+    return os.environ.get("NEXUS_ENV") or default_environment()
+
+
+def fleet() -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """pyinfra's inventory, for `pyinfra deploy.inventory:fleet`: hosts with how to reach them, by group.
+
+    UsageError: the inventory is not sound; each problem with file and line, as site.yml tells them.
+    """
+    from deploy import validation
+    from deploy.provision import connection
+
+    found = load(chosen())
+    if problems := validation.report([str(folder(found.env))]):
+        raise UsageError("\n".join(["the inventory is to be mended first", *problems]))
+    hosts = {host.name: (host.name, connection.data(found, host)) for host in found.hosts.values()}
+    return {group: [hosts[name] for name in names] for group, names in found.groups.items() if names}
+
+
 def _ask(env: str, path: Path, root: Path) -> str:
     """What `ansible-inventory --list` prints."""
     command = Path(sys.executable).parent / "ansible-inventory"

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleError
-from ansible.plugins.inventory import expand_hostname_range
-
 from deploy.option_types import suggestion
 from deploy.specs import Tree
 from deploy.static_inventory import Place, Problem, Setting, StaticInventory, files_below, relative
@@ -99,6 +96,10 @@ class _Reader:
     def _hosts(self, place: Place, written: str) -> list[str]:
         names = [written]
         if "[" in written:
+            # Imported here: it takes longer than all the rest of reading an inventory, and few name a range.
+            from ansible.errors import AnsibleError
+            from ansible.plugins.inventory import expand_hostname_range
+
             try:
                 names = list(expand_hostname_range(written))
             except (AnsibleError, ValueError):

@@ -305,16 +305,29 @@ def names_of(units: list[Wanted], renewals: list[Wanted]) -> list[str]:
 
 
 def look(wanted: Wanted) -> dict[str, Any]:
-    """What is there of files (paths), accounts, units (names), pending (names), and, if asked for, packages."""
+    """What is there of files (paths), accounts, units (names), pending (names), and, if asked for, packages.
+
+    answers: exit status and output of commands that only ask, by name; 127 where there is no such program.
+    """
     found: dict[str, Any] = {
         "files": {path: file_state(path) for path in wanted.get("files", ())},
         "accounts": {name: account_state(name) for name in wanted.get("accounts", ())},
         "units": unit_states(list(wanted.get("units", ()))),
         "pending": [name for name in wanted.get("pending", ()) if is_pending(name)],
     }
+    found["answers"] = {name: ask(command) for name, command in wanted.get("questions", {}).items()}
     if wanted.get("packages"):
         found["packages"] = packages()
     return found
+
+
+def ask(command: list[str]) -> tuple[int, str]:
+    """Exit status and output of a command."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return 127, ""
+    return done.returncode, done.stdout.strip()
 
 
 def packages() -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import subprocess
+import tempfile
 from typing import Any
 
 from .state import Config, HelperError, Layout, write_durably
@@ -78,6 +79,16 @@ def install(layout: Layout, config: Config, bundle: str) -> bool:
         return False
     write_durably(layout.bundle, bundle, mode=0o600)
     return True
+
+
+def placeholder(layout: Layout) -> None:
+    """A certificate of its own, by which a balancer can start and answer challenges until one is issued."""
+    key = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1", data="")
+    with tempfile.NamedTemporaryFile("w", dir=layout.bundle.parent, prefix=".key.") as file:  # openssl wants a file
+        file.write(key)
+        file.flush()
+        leaf = openssl("req", "-x509", "-key", file.name, "-days", "30", "-subj", "/CN=placeholder", data="")
+    write_durably(layout.bundle, leaf + key, mode=0o600)
 
 
 def covers(names: list[str], name: str) -> bool:

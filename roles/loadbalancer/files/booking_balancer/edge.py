@@ -18,12 +18,16 @@ def word(changed: bool) -> str:
 
 
 def refresh(layout: Layout) -> str:
-    """Write what the engine reads when it reloads: what is wanted, as a changed configuration has it."""
+    """Write what the engine reads when it starts or reloads: what is wanted, as a changed configuration has it; and a
+    certificate, where none was issued yet."""
     with layout.guard():
         config = state.load(layout)
         if not layout.wanted.is_file():
             state.write(layout, state.Wanted())
-        return word(engines.of(config).write(layout, config, state.read(layout, config.servers)))
+        new = not layout.bundle.is_file()
+        if new:
+            certificate.placeholder(layout)
+        return word(engines.of(config).write(layout, config, state.read(layout, config.servers)) or new)
 
 
 def would_refresh(layout: Layout) -> str:
@@ -31,7 +35,7 @@ def would_refresh(layout: Layout) -> str:
     config = state.load(layout)
     wanted = state.read(layout, config.servers) if layout.wanted.is_file() else state.Wanted()
     files = engines.of(config).files(layout, config, wanted)
-    return word(any(state.differs(path, text) for path, text in files.items()))
+    return word(not layout.bundle.is_file() or any(state.differs(path, text) for path, text in files.items()))
 
 
 def take_certificate(layout: Layout) -> str:
@@ -65,6 +69,12 @@ def account(layout: Layout, thumbprint: str) -> str:
         return word(engines.of(config).account(layout, config, wanted, thumbprint))
 
 
+def answers(layout: Layout) -> str:
+    """The thumbprint that ACME challenges are answered with, now and after every start; empty for none."""
+    said = layout.account.read_text().split()[-1:] if layout.account.is_file() else []
+    return said[0] if said and engines.of(state.load(layout)).answers(layout, said[0]) else ""
+
+
 def would_account(layout: Layout, thumbprint: str) -> str:
     """Whether `account` would change anything. HelperError (2): it is none."""
     check(thumbprint)
@@ -93,11 +103,12 @@ def succeed(layout: Layout) -> str:
 
 ACTS: dict[str, Callable[[Layout], str]] = {
     "refresh": refresh, "take-certificate": take_certificate, "certificate": served, "succeed": succeed,
+    "account": answers,
 }  # fmt: skip
 CHECKS: dict[str, Callable[[Layout], str]] = {"refresh": would_refresh, "succeed": would_succeed}
 USAGE = (
     f"usage: booking-edge {'|'.join(ACTS)}|watch, or booking-edge account THUMBPRINT; "
-    "--check before refresh, succeed or account only tells whether it would change anything"
+    "--check before refresh, succeed or account THUMBPRINT only tells whether it would change anything"
 )
 
 
