@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 
 from pyinfra import host as current
@@ -10,45 +10,28 @@ from pyinfra import host as current
 from deploy import inventory
 from deploy.declarations import View
 from deploy.opened import Opened, vault
-from deploy.provision import certbot as certificates
-from deploy.provision import firewall as walls
-from deploy.provision import keepalived as floating
-from deploy.provision import loadbalancer as balancers
-from deploy.provision.base import base
-from deploy.provision.booking_app import booking_app
-from deploy.provision.certbot import certbot
-from deploy.provision.cron import cron
-from deploy.provision.firewall import firewall
-from deploy.provision.haproxy import haproxy
+from deploy.provision import certbot, firewall, keepalived, loadbalancer
 from deploy.provision.here import Here
-from deploy.provision.keepalived import keepalived
-from deploy.provision.loadbalancer import loadbalancer
-from deploy.provision.nginx import nginx
-from deploy.provision.nginx_lb import nginx_lb
 from deploy.rendering import value
 
-ROLES: dict[str, Callable[[], object]] = {
-    "base": base, "firewall": firewall, "booking_app": booking_app, "cron": cron, "nginx": nginx,
-    "loadbalancer": loadbalancer, "haproxy": haproxy, "nginx_lb": nginx_lb, "keepalived": keepalived,
-    "certbot": certbot,
-}  # fmt: skip
+# Of the other roles Ansible alone takes care: what holds data, and the fleet's own authority.
+STATELESS = (
+    "base", "firewall", "booking_app", "cron", "nginx", "loadbalancer", "haproxy", "nginx_lb", "keepalived", "certbot",
+)  # fmt: skip
 ENGINES = {"haproxy": "haproxy", "nginx_lb": "nginx"}
-LATER = (*floating.LATER, *certificates.LATER)
 
 
-def converge() -> None:
-    """Every role of the host that pyinfra has in hand."""
-    host = current.state.inventory.get_host(current.name)
-    view = _view()
+def begin() -> list[str]:
+    """The roles of the host that pyinfra has in hand, which from here on is `here()`."""
+    host, view = current.state.inventory.get_host(current.name), _view()
     names = roles_of(view, host.name)
-    Here(host, view, declaring(names), LATER, questions(view, host.name, names))
-    for name in names:
-        ROLES[name]()
+    Here(host, view, declaring(names), (*keepalived.LATER, *certbot.LATER), questions(view, host.name, names))
+    return names
 
 
 def roles_of(view: View, host: str) -> list[str]:
     """The roles of the stateless part that site.yml runs on a host, in its order; of two engines the chosen one."""
-    found = [name for name in view.tree.roles_of(host, view.groups) if name in ROLES]
+    found = [name for name in view.tree.roles_of(host, view.groups) if name in STATELESS]
     return [name for name in found if name not in ENGINES or view.value(host, "loadbalancer_engine") == ENGINES[name]]
 
 
@@ -62,14 +45,14 @@ def questions(view: View, host: str, names: Iterable[str]) -> dict[str, list[str
     found: dict[str, list[str]] = {}
     for name in names:
         if name == "firewall":
-            found |= walls.QUESTIONS
+            found |= firewall.QUESTIONS
         if name == "loadbalancer":
-            found |= balancers.QUESTIONS
+            found |= loadbalancer.QUESTIONS
         if name == "keepalived" and value(view, host, "keepalived_floats"):
-            found |= floating.questions(value(view, host, "keepalived_own"))
+            found |= keepalived.questions(value(view, host, "keepalived_own"))
         if name == "certbot":
-            found |= certificates.QUESTIONS
-            found |= certificates.ISSUER_QUESTIONS if value(view, host, "certbot_issues") else {}
+            found |= certbot.QUESTIONS
+            found |= certbot.ISSUER_QUESTIONS if value(view, host, "certbot_issues") else {}
     return found
 
 
