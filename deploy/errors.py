@@ -10,6 +10,7 @@ class Exit(IntEnum):
 
     DONE = 0
     USAGE = 2
+    DRIFTED = 3
     UNCHANGED = 10
     ROLLED_BACK = 11
     NEEDS_PERSON = 12
@@ -55,6 +56,12 @@ class UsageError(NexusError):
 
 class NoValueError(UsageError):
     """A variable has neither a value in the inventory nor a default."""
+
+
+class DriftError(NexusError):
+    """Hosts are not as the inventory and the roles have them; nothing was changed."""
+
+    default_code = Exit.DRIFTED
 
 
 class UnchangedError(NexusError):

@@ -42,7 +42,8 @@ class Fleet:
             "--tags", ",".join(tags), *rotate.overridden(overrides),
         ]  # fmt: skip
         self.say(" ".join(["ansible-playbook", *command[1:]]))
-        with self._password() as (words, handles):
+        with self.password() as (file, handles):
+            words = ["--vault-password-file", file] if file else []
             code = subprocess.run(
                 [*command, *words], cwd=self.root, check=False, pass_fds=handles, stdin=subprocess.DEVNULL,
                 env=os.environ | {"ANSIBLE_CONFIG": str(self.root / "ansible.cfg")},
@@ -89,26 +90,30 @@ class Fleet:
         """Print a line, at once."""
         print(line, flush=True)
 
-    def _password(self) -> _Password:
-        return _Password(self)
+    def password(self) -> Password:
+        """How another program gets the vault's password."""
+        return Password(self)
 
 
-class _Password:
-    """How ansible-playbook gets the vault's password: from its file, or from memory through an open file."""
+class Password:
+    """How ansible-playbook gets the vault's password: from its file, or from memory through an open file.
+
+    The context's value is that file's name, "" where none is needed, and the handles that the program inherits.
+    """
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._handle = -1
 
-    def __enter__(self) -> tuple[list[str], tuple[int, ...]]:
+    def __enter__(self) -> tuple[str, tuple[int, ...]]:
         if not self._fleet.encrypted:
-            return [], ()
+            return "", ()
         if self._fleet.password_file:
-            return ["--vault-password-file", self._fleet.password_file], ()
+            return self._fleet.password_file, ()
         self._handle = os.memfd_create("vault")
         os.fchmod(self._handle, 0o600)  # Ansible would run an executable one
         os.write(self._handle, self._fleet.open_vault().secrets[0][1].bytes)
-        return ["--vault-password-file", f"/proc/self/fd/{self._handle}"], (self._handle,)
+        return f"/proc/self/fd/{self._handle}", (self._handle,)
 
     def __exit__(self, *_: object) -> None:
         if self._handle >= 0:

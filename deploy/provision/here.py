@@ -46,6 +46,10 @@ class Here:
             return self._files[role, name]
         return declarations.files(role, Renderer(self.view, self.name, names), name)
 
+    def paths(self, role: str, name: str) -> list[str]:
+        """The paths of a role's set, whatever their contents."""
+        return declarations.paths(role, self.renderer, name)
+
     def accounts(self, role: str) -> list[Entry]:
         """The accounts of a role."""
         return declarations.accounts(role, self.renderer)
@@ -69,7 +73,7 @@ class Here:
                 units, renewals = units + more, renewals + taken
         later = [pair for pair in self._sets() if pair not in self._files]
         paths = [entry["path"] for entries in self._files.values() for entry in entries]
-        paths += [path for role, name in later for path in declarations.paths(role, self.renderer, name)]
+        paths += [path for role, name in later for path in self.paths(role, name)]
         return {
             "files": list(dict.fromkeys(paths)),
             "accounts": [entry["name"] for role in self.roles for entry in self.accounts(role)],

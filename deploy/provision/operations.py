@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from pyinfra import host
@@ -12,6 +13,7 @@ from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.operations import apt
 
 from deploy.provision.connection import OPERATOR
+from deploy.provision.differences import tell
 from deploy.provision.here import here
 from deploy.provision.host_state import SYSTEMD, account_commands, command, file_differs, plan_units
 
@@ -29,6 +31,7 @@ def packages(role: str, *, start: bool = True, wanted: Sequence[str] | None = No
     if not missing:
         host.noop(f"{role}: every package is installed")
         return
+    _found(f"package {name}" for name in missing)
     # No service that installs itself starts before it has its configuration: invoke-rc.d asks this program.
     if not start:
         yield StringCommand(f"printf '#!/bin/sh\\nexit 101\\n' > {POLICY} && chmod 0755 {POLICY}")
@@ -46,6 +49,7 @@ def absent_packages(names: Sequence[str]) -> Commands:
     if not there:
         host.noop("none of these packages is there")
         return
+    _found(f"package {name}" for name in there)
     yield StringCommand("DEBIAN_FRONTEND=noninteractive apt-get purge --yes", *(QuoteString(name) for name in there))
     here().snapshot.forget()
 
@@ -68,6 +72,7 @@ def files(role: str, set_name: str = "main", *, names: Names | None = None) -> C
     if names and told is None:
         if host.state.is_executing:
             raise OperationError(f"{role}: what the files of {set_name} need is not to be had from the hosts")
+        _found(here().paths(role, set_name))
         yield StringCommand("true")  # nothing is there yet, so that they are certain to be written
         return
     snapshot = here().snapshot
@@ -76,7 +81,7 @@ def files(role: str, set_name: str = "main", *, names: Names | None = None) -> C
     if not changed:
         host.noop(f"{role}: every file of {set_name} is in place")
         return
-    host.log(f"{role}: {', '.join(entry['path'] for entry in changed)}")
+    _found(entry["path"] for entry in changed)
     yield command("place_files", changed)
     snapshot.forget()
 
@@ -154,6 +159,7 @@ def guarded_load(seconds: int, *, question: str) -> Commands:
     if here().snapshot.answer(question)[0] == 0:
         host.noop("the wanted rules are in force")
         return
+    _found([question])
     yield StringCommand("firewall-guard", "load", str(seconds))
     # A connection that stands already passes whatever the rules say: it proves nothing, and the guard refuses it.
     yield FunctionCommand(renew, (), {})
@@ -177,7 +183,17 @@ def renew() -> None:
     host.connector.connect()
 
 
+def _found(what: Iterable[str]) -> None:
+    """Tell what differs, while it is looked at."""
+    found = list(what)
+    if not host.state.is_executing:
+        tell(host.name, host.current_deploy_name or "", found)
+    for each in found:
+        host.log(each)
+
+
 def _run(commands: Sequence[Sequence[str]]) -> Commands:
+    _found(shlex.join(words) for words in commands)
     for words in commands:
         yield StringCommand(*(QuoteString(word) for word in words))
     if commands:

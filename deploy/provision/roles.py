@@ -8,16 +8,13 @@ from functools import cache
 from pyinfra import host as current
 
 from deploy import inventory
+from deploy.convergence import STATELESS
 from deploy.declarations import View
 from deploy.opened import Opened, vault
 from deploy.provision import certbot, firewall, keepalived, loadbalancer
 from deploy.provision.here import Here
 from deploy.rendering import value
 
-# Of the other roles Ansible alone takes care: what holds data, and the fleet's own authority.
-STATELESS = (
-    "base", "firewall", "booking_app", "cron", "nginx", "loadbalancer", "haproxy", "nginx_lb", "keepalived", "certbot",
-)  # fmt: skip
 ENGINES = {"haproxy": "haproxy", "nginx_lb": "nginx"}
 
 

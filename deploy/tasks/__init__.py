@@ -12,10 +12,10 @@ from invoke.collection import Collection
 # command. It takes a module that is None for one that is not installed, and goes on without it.
 sys.modules.setdefault("httpx._main", cast(ModuleType, None))
 
-from deploy.tasks import hosts, patch, release, secrets  # noqa: E402 - only now, because of the line above
+from deploy.tasks import hosts, patch, provision, release, secrets  # noqa: E402 - only now, because of the line above
 
 namespace = Collection.from_module(release)
-for module in (hosts, patch):
+for module in (hosts, patch, provision):
     for name, task in Collection.from_module(module).tasks.items():
         namespace.add_task(task, name)
 namespace.add_collection(Collection.from_module(secrets), name="secrets")

@@ -262,6 +262,6 @@ def test_a_certificate_for_other_names_or_with_anothers_key_is_refused(
 
 
 def test_an_unknown_act_is_refused_with_those_that_there_are(host: Host) -> None:
-    for argv in ([], ["evil"], ["account"], ["refresh", "now"]):
+    for argv in ([], ["evil"], ["refresh", "now"], ["--check"], ["--check", "take-certificate"]):
         code, said = host.edge(*argv)
         assert (code, "usage: booking-edge" in said) == (2, True)

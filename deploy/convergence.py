@@ -1,0 +1,128 @@
+"""Convergence as commands: pyinfra for the stateless part, Ansible's check for the rest; nothing but what a person
+would type is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy import inventory
+from deploy.errors import UnchangedError, UsageError
+from deploy.hands import Fleet as Hands
+from deploy.provision.differences import FILE, Difference, told
+from deploy.specs import Tree, tree
+
+# What changes often, and pyinfra converges as well. Of the others Ansible alone takes care: what holds data, and the
+# fleet's own authority.
+STATELESS = (
+    "base", "firewall", "booking_app", "cron", "nginx", "loadbalancer", "haproxy", "nginx_lb", "keepalived", "certbot",
+)  # fmt: skip
+SITE = "deploy/provision/site.py"
+LOG_LINES = 30
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """An environment to be converged, or compared with what it should be. limit: hosts or groups; all unless given."""
+
+    hands: Hands
+    limit: Sequence[str] = ()
+    user: str = ""
+
+    def provision(self) -> None:
+        """Converge the stateless part, and show what pyinfra says. UnchangedError: it failed."""
+        self._limited()
+        words = self._pyinfra("--yes")
+        self.hands.say(f"NEXUS_ENV={self.hands.env} {' '.join(words)}")
+        if self._run(words, {}).returncode:
+            raise UnchangedError(
+                "pyinfra failed; what it had done stays done", f"environment {self.hands.env}",
+                "mend what it said, then call the same command again: it goes on from here",
+            )  # fmt: skip
+
+    def differences(self) -> list[Difference]:
+        """What is not as it should be in the stateless part, by host. UnchangedError: a host does not tell."""
+        self._limited()
+        with tempfile.NamedTemporaryFile(prefix="nexus-") as file:
+            done = self._run(self._pyinfra("--dry"), {FILE: file.name}, capture=True)
+            if done.returncode:
+                raise UnchangedError(
+                    f"pyinfra could not compare:\n{_end(done)}", f"environment {self.hands.env}",
+                    "mend what it said, then call the same command again",
+                )  # fmt: skip
+            return sorted(set(told(Path(file.name))))
+
+    def stateful(self) -> list[Difference]:
+        """The same of what Ansible alone converges, by its check mode."""
+        self._limited()
+        limit = ["--limit", ",".join(["localhost", *self.limit])] if self.limit else []
+        with self.hands.password() as (file, handles):
+            vault = ["--vault-password-file", file] if file else []
+            done = subprocess.run(
+                [str(Path(sys.executable).parent / "ansible-playbook"), "-i", f"inventories/{self.hands.env}",
+                 "site.yml", "--check", "--tags", ",".join(stateful_roles(tree(self.hands.root))), *limit, *vault],
+                cwd=self.hands.root, check=False, capture_output=True, text=True, pass_fds=handles,
+                stdin=subprocess.DEVNULL, env=os.environ | {
+                    "ANSIBLE_CONFIG": str(self.hands.root / "ansible.cfg"),
+                    "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+                },
+            )  # fmt: skip
+        if done.returncode:
+            raise UnchangedError(
+                f"Ansible could not compare:\n{_end(done)}", f"environment {self.hands.env}",
+                f"ansible-playbook -i inventories/{self.hands.env} site.yml --check --diff tells more",
+            )  # fmt: skip
+        return sorted(changed(json.loads(done.stdout)))
+
+    def _pyinfra(self, *options: str) -> list[str]:
+        limits = [word for name in self.limit for word in ("--limit", name)]
+        user = ["--ssh-user", self.user] if self.user else []
+        return ["pyinfra", "deploy.inventory:fleet", SITE, *limits, *user, *options]
+
+    def _limited(self) -> None:
+        """UsageError: a name is neither a host nor a group with hosts; pyinfra itself would go on without."""
+        fleet = inventory.load(self.hands.env, self.hands.root)
+        for name in self.limit:
+            if name not in fleet.hosts and not fleet.groups.get(name):
+                known = ", ".join([*fleet.hosts, *(group for group, hosts in fleet.groups.items() if hosts)])
+                raise UsageError(f"no host is called '{name}', and no group with hosts", "--limit", f"one of: {known}")
+
+    def _run(
+        self, words: Sequence[str], environment: dict[str, str], *, capture: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        with self.hands.password() as (file, handles):
+            secret = {"ANSIBLE_VAULT_PASSWORD_FILE": file} if file else {}
+            return subprocess.run(
+                [str(Path(sys.executable).parent / words[0]), *words[1:]], cwd=self.hands.root, check=False, text=True,
+                capture_output=capture, stdin=subprocess.DEVNULL, pass_fds=handles,
+                env=os.environ | {"NEXUS_ENV": self.hands.env} | secret | environment,
+            )  # fmt: skip
+
+
+def stateful_roles(source: Tree) -> list[str]:
+    """The roles of site.yml that Ansible alone converges."""
+    return [role for role in dict.fromkeys(r for play in source.plays for r in play.roles) if role not in STATELESS]
+
+
+def changed(said: Mapping[str, object]) -> Iterator[Difference]:
+    """What a run of Ansible (its JSON callback) says that it would change."""
+    plays: list[dict[str, list[dict[str, dict[str, dict[str, object]]]]]] = said["plays"]  # type: ignore[assignment]
+    for play in plays:
+        for task in play["tasks"]:
+            name = str(task["task"]["name"])
+            role, _, what = name.rpartition(" : ")
+            for host, result in task["hosts"].items():
+                if result.get("changed"):
+                    paths = result.get("paths") or result.get("commands") or [what]
+                    assert isinstance(paths, list)
+                    yield from (Difference(host, role, str(path)) for path in paths)
+
+
+def _end(done: subprocess.CompletedProcess[str]) -> str:
+    return "\n".join((done.stdout + done.stderr).strip().splitlines()[-LOG_LINES:])
