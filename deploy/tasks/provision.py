@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
@@ -33,7 +33,7 @@ USER = "the account to log in by, for a host that was never converged: the provi
 )  # fmt: skip
 @guarded
 def provision(
-    _context: Context, env: str = "", limit: Iterable[str] = (), check: bool = False, vault_password_file: str = "",
+    _context: Context, env: str = "", limit: Sequence[str] | None = None, check: bool = False, vault_password_file: str = "",
     user: str = "",
 ) -> None:  # fmt: skip
     """Converge the stateless part of every host by pyinfra: what changes often, several times faster than site.yml."""
@@ -46,7 +46,7 @@ def provision(
 
 @task(iterable=["limit"], help={"env": ENV, "limit": LIMIT, "vault-password-file": PASSWORD})
 @guarded
-def drift(_context: Context, env: str = "", limit: Iterable[str] = (), vault_password_file: str = "") -> None:
+def drift(_context: Context, env: str = "", limit: Sequence[str] | None = None, vault_password_file: str = "") -> None:
     """Tell how hosts differ from the inventory and the roles; changes nothing, and ends with 3 if any does."""
     wanted = _convergence(env, limit, vault_password_file)
     _tell(
@@ -63,11 +63,11 @@ def _tell(found: Iterable[Difference], mend: str) -> None:
     print("every host is as it should be")
 
 
-def _convergence(env: str, limit: Iterable[str], password_file: str, user: str = "") -> Convergence:
+def _convergence(env: str, limit: Sequence[str] | None, password_file: str, user: str = "") -> Convergence:
     from deploy import hands, secrets
     from deploy.convergence import Convergence
 
     name = env or default_environment()
     file = password_file or os.environ.get("ANSIBLE_VAULT_PASSWORD_FILE", "")
     vault = functools.cache(lambda: secrets.vault_from(file))
-    return Convergence(hands.Fleet(name, file, secrets.encrypted(name), vault), tuple(limit), user)
+    return Convergence(hands.Fleet(name, file, secrets.encrypted(name), vault), tuple(limit or ()), user)
