@@ -46,6 +46,7 @@ def _play(specimen: Specimen, *arguments: str) -> subprocess.CompletedProcess[st
     plugin.write_text((ROOT / "plugins/filter/nexus.py").read_text())
     for module in (ROOT / "deploy").glob("*.py"):
         (specimen.root / "deploy" / module.name).symlink_to(module)
+    (specimen.root / "deploy/derived").symlink_to(ROOT / "deploy/derived")
     specimen.write("play.yml", PLAY)
     specimen.write("ansible.cfg", "[defaults]\nfilter_plugins = plugins/filter\n")
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventories/test", "play.yml"]

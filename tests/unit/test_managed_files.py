@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-MODULE = Path(__file__).resolve().parents[2] / "plugins/modules/managed_files.py"
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
+MODULE = PLUGINS / "modules/managed_files.py"
 
 
 @pytest.fixture
@@ -34,8 +35,10 @@ def run(tmp_path):
 
 
 # Ansible's wrapper sets the serialization profile before it runs a module; so does this.
-RUNNER = """
+RUNNER = f"""
 import json, runpy, sys
+import ansible.module_utils
+ansible.module_utils.__path__.append({str(PLUGINS / "module_utils")!r})
 from ansible.module_utils import basic
 basic._ANSIBLE_ARGS = sys.stdin.read().encode()
 basic._ANSIBLE_PROFILE = "legacy"
