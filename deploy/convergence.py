@@ -18,11 +18,6 @@ from deploy.hands import Fleet as Hands
 from deploy.provision.differences import FILE, Difference, told
 from deploy.specs import Tree, tree
 
-# What changes often, and pyinfra converges as well. Of the others Ansible alone takes care: what holds data, and the
-# fleet's own authority.
-STATELESS = (
-    "base", "firewall", "booking_app", "cron", "nginx", "loadbalancer", "haproxy", "nginx_lb", "keepalived", "certbot",
-)  # fmt: skip
 SITE = "deploy/provision/site.py"
 LOG_LINES = 30
 

@@ -17,6 +17,11 @@ from deploy.role_files import Role, mappings, options, read, read_role
 ROOT = Path(__file__).resolve().parent.parent
 SERVICE_GROUPS = ("loadbalancers", "web", "workers", "database", "etcd", "cache", "broker", "monitoring")
 SHARED = "deploy/shared_variables.yml"
+# What changes often, and pyinfra converges as well. Of the others Ansible alone takes care: what holds data, and the
+# fleet's own authority.
+STATELESS = (
+    "base", "firewall", "booking_app", "cron", "nginx", "loadbalancer", "haproxy", "nginx_lb", "keepalived", "certbot",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from functools import cache
+from typing import TYPE_CHECKING
 
+from gevent.monkey import get_original
 from pyinfra import host as current
 
 from deploy import inventory
-from deploy.convergence import STATELESS
 from deploy.declarations import View
 from deploy.opened import Opened, vault
 from deploy.provision import certbot, firewall, keepalived, loadbalancer
 from deploy.provision.here import Here
 from deploy.rendering import value
+from deploy.specs import STATELESS
+
+if TYPE_CHECKING:
+    from ansible.parsing.vault import VaultLib
 
 ENGINES = {"haproxy": "haproxy", "nginx_lb": "nginx"}
 
@@ -55,4 +61,15 @@ def questions(view: View, host: str, names: Iterable[str]) -> dict[str, list[str
 
 @cache
 def _view() -> Opened:
-    return Opened(inventory.load(inventory.chosen()), cache(vault))
+    return Opened(inventory.load(inventory.chosen()), cache(_vault))
+
+
+def _vault() -> VaultLib:
+    """The vault, imported with the system's own look-up of names: Ansible tries that with a number of a kind of its own,
+    of which gevent would print a traceback."""
+    patched = socket.getaddrinfo
+    socket.getaddrinfo = get_original("socket", "getaddrinfo")
+    try:
+        return vault()
+    finally:
+        socket.getaddrinfo = patched
