@@ -16,7 +16,7 @@ from deploy import inventory
 from deploy.errors import UnchangedError, UsageError
 from deploy.hands import Fleet as Hands
 from deploy.provision.differences import FILE, Difference, told
-from deploy.specs import Tree, tree
+from deploy.specs import STATELESS, Tree, tree
 
 SITE = "deploy/provision/site.py"
 LOG_LINES = 30

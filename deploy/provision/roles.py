@@ -65,8 +65,8 @@ def _view() -> Opened:
 
 
 def _vault() -> VaultLib:
-    """The vault, imported with the system's own look-up of names: Ansible tries that with a number of a kind of its own,
-    of which gevent would print a traceback."""
+    """The vault, imported with the system's own look-up of names: Ansible tries that with a number of a kind of its
+    own, of which gevent would print a traceback."""
     patched = socket.getaddrinfo
     socket.getaddrinfo = get_original("socket", "getaddrinfo")
     try:

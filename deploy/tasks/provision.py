@@ -33,8 +33,8 @@ USER = "the account to log in by, for a host that was never converged: the provi
 )  # fmt: skip
 @guarded
 def provision(
-    _context: Context, env: str = "", limit: Sequence[str] | None = None, check: bool = False, vault_password_file: str = "",
-    user: str = "",
+    _context: Context, env: str = "", limit: Sequence[str] | None = None, check: bool = False,
+    vault_password_file: str = "", user: str = "",
 ) -> None:  # fmt: skip
     """Converge the stateless part of every host by pyinfra: what changes often, several times faster than site.yml."""
     wanted = _convergence(env, limit, vault_password_file, user)

@@ -1,0 +1,119 @@
+"""Two engines and nobody who has to wonder which is right: what one converges the other finds nothing to change in,
+and what a hand has changed both find, and mend, the same way."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from deploy.inventory import Fleet
+from tests.fleet import mutations
+from tests.fleet.conftest import Done
+from tests.fleet.mutations import Mutation
+from tests.fleet.site import Run, Site
+
+KILLS, SOAK_KILLS = 2, 20
+MOST_SECONDS = 20.0  # of a run that mends everything
+
+
+def states(site: Site) -> dict[str, Any]:
+    """What is there of all that the roles declare, on every host."""
+    return {name: mutations.state(site, name) for name in site.fleet.hosts}
+
+
+def by_pyinfra(site: Site) -> str:
+    """A run of pyinfra; what it said. It must succeed."""
+    run = Run("fab", "provision", "--env", site.env)
+    assert run.end() == 0, run.said
+    return run.said
+
+
+def by_ansible(site: Site) -> str:
+    """The same of Ansible."""
+    done = mutations.ansible(site.env)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+ENGINES: dict[str, Callable[[Site], str]] = {"pyinfra": by_pyinfra, "Ansible": by_ansible}
+
+
+@pytest.fixture(scope="module")
+def sound(site: Site, env: str) -> Iterator[dict[str, Any]]:
+    """How the fleet is when all is well; and is again afterwards, whatever a test did."""
+    assert mutations.by_pyinfra(env) == []
+    yield states(site)
+    by_ansible(site)
+
+
+@pytest.fixture(scope="module")
+def many(fleet: Fleet) -> list[Mutation]:
+    """All mutations, of which none disturbs another."""
+    found = [*mutations.everywhere(fleet), *mutations.packages(fleet)]
+    assert len(found) > 100
+    assert {each.kind for each in found} > {
+        "mode", "owner", "content", "deleted", "link", "stopped", "disabled", "masked", "shell", "removal", "arrival",
+        "an extra rule",
+    }  # fmt: skip
+    return found
+
+
+def test_after_either_engine_the_other_finds_nothing_to_change(sound: dict[str, Any], site: Site, env: str) -> None:
+    by_pyinfra(site)
+    assert mutations.by_ansible(env) == []
+    by_ansible(site)
+    assert mutations.by_pyinfra(env) == []
+    assert states(site) == sound
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_change_by_hand_is_found_by_both_and_mended_by_each_the_same_way(
+    engine: str, sound: dict[str, Any], many: list[Mutation], site: Site, env: str
+) -> None:
+    mutations.make(site, many)
+    one, other = mutations.by_pyinfra(env), mutations.by_ansible(env)
+    assert [str(each) for each in many if not each.found(one, ansible=False)] == [], "pyinfra does not find these"
+    assert [str(each) for each in many if not each.found(other, ansible=True)] == [], "Ansible does not find these"
+    ENGINES[engine](site)
+    assert states(site) == sound
+    assert mutations.by_pyinfra(env) == []
+    assert mutations.by_ansible(env) == []
+
+
+@pytest.mark.soak
+def test_every_change_alone_is_found_by_both_and_mended_by_each(
+    sound: dict[str, Any], many: list[Mutation], site: Site, env: str
+) -> None:
+    for mutation in many:
+        for engine in ENGINES.values():
+            mutations.make(site, [mutation])
+            assert mutation.found(mutations.by_pyinfra(env), ansible=False), str(mutation)
+            assert mutation.found(mutations.by_ansible(env, "--limit", f"localhost,{mutation.host}"), ansible=True)
+            engine(site)
+            assert mutations.state(site, mutation.host) == sound[mutation.host], str(mutation)
+
+
+def test_a_run_that_is_killed_half_way_is_completed_by_the_next_of_either_engine(
+    sound: dict[str, Any], many: list[Mutation], site: Site, env: str, soak: bool
+) -> None:
+    chance = random.Random()
+    for number in range(SOAK_KILLS if soak else KILLS):
+        mutations.make(site, many)
+        run, after = Run("fab", "provision", "--env", env), chance.uniform(2.0, MOST_SECONDS)
+        with suppress(subprocess.TimeoutExpired):
+            run.process.wait(timeout=after)
+        run.kill()
+        list(ENGINES.values())[number % 2](site)
+        assert states(site) == sound, f"killed after {after:.2f} s"
+
+
+def test_no_host_is_an_error(fab: Callable[..., Done]) -> None:
+    done = fab("provision", "--check", "--limit", "nobody")
+    assert done.returncode == 2
+    assert "no host is called 'nobody'" in done.stderr
+    assert "one of: " in done.stderr
