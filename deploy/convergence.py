@@ -45,10 +45,11 @@ class Convergence:
         """What is not as it should be in the stateless part, by host. UnchangedError: a host does not tell."""
         self._limited()
         with tempfile.NamedTemporaryFile(prefix="nexus-") as file:
-            done = self._run(self._pyinfra("--dry"), {FILE: file.name}, capture=True)
+            # in JSON it asks nobody whether to go on without a host that is away
+            done = self._run(self._pyinfra("--dry", "--json"), {FILE: file.name}, capture=True)
             if done.returncode:
                 raise UnchangedError(
-                    f"pyinfra could not compare:\n{_end(done)}", f"environment {self.hands.env}",
+                    f"pyinfra could not compare:\n{_end(done.stderr)}", f"environment {self.hands.env}",
                     "mend what it said, then call the same command again",
                 )  # fmt: skip
             return sorted(set(told(Path(file.name))))
@@ -70,7 +71,7 @@ class Convergence:
             )  # fmt: skip
         if done.returncode:
             raise UnchangedError(
-                f"Ansible could not compare:\n{_end(done)}", f"environment {self.hands.env}",
+                f"Ansible could not compare:\n{_end(done.stdout + done.stderr)}", f"environment {self.hands.env}",
                 f"ansible-playbook -i inventories/{self.hands.env} site.yml --check --diff tells more",
             )  # fmt: skip
         return sorted(changed(json.loads(done.stdout)))
@@ -119,5 +120,5 @@ def changed(said: Mapping[str, object]) -> Iterator[Difference]:
                     yield from (Difference(host, role, str(path)) for path in paths)
 
 
-def _end(done: subprocess.CompletedProcess[str]) -> str:
-    return "\n".join((done.stdout + done.stderr).strip().splitlines()[-LOG_LINES:])
+def _end(said: str) -> str:
+    return "\n".join(said.strip().splitlines()[-LOG_LINES:])

@@ -137,10 +137,11 @@ def _unit(host: str, role: str, unit: Mapping[str, Any], number: int) -> Mutatio
 def _firewall(host: str, number: int) -> Iterator[Mutation]:
     kind, script = (
         ("an extra rule", "iptables -A ufw-user-input -p tcp --dport 4444 -j ACCEPT"),
+        # in the family that the controller does not come by: a locked door again
         ("a rule less", "ip6tables -D ufw6-user-input 1"),
-        ("another rule instead", "iptables -R ufw-user-input 1 -p tcp --dport 4444 -j ACCEPT"),
+        ("another rule instead", "ip6tables -R ufw6-user-input 1 -p tcp --dport 4444 -j ACCEPT"),
         ("another file", "echo '# by hand' >> /etc/ufw/user.rules"),
-        ("no rules", "iptables -F ufw-user-input"),
+        ("no rules", "ip6tables -F ufw6-user-input"),
     )[number % 5]
     yield Mutation(host, "firewall", kind, script, GUARD, IN_FORCE)
 
