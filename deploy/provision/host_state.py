@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from pyinfra.api import FactBase, Host, StringCommand
+from pyinfra.api.exceptions import PyinfraError
 
 from deploy.specs import ROOT
 
@@ -87,9 +88,11 @@ class Snapshot:
         self._found: dict[str, Any] | None = None
 
     def look(self) -> dict[str, Any]:
-        """What is there; asked for anew after something was changed."""
+        """What is there; asked for anew after something was changed. PyinfraError: the host does not tell."""
         if not self._found:
             self._found = self.host.get_fact(HostState, _stdin=program("look", self.wanted))
+            if not self._found:
+                raise PyinfraError(f"{self.host.name} does not tell how it is; what it said stands above")
         return self._found
 
     def forget(self) -> None:

@@ -307,7 +307,7 @@ def names_of(units: list[Wanted], renewals: list[Wanted]) -> list[str]:
 def look(wanted: Wanted) -> dict[str, Any]:
     """What is there of files (paths), accounts, units (names), pending (names), and, if asked for, packages.
 
-    answers: exit status and output of commands that only ask, by name; 127 where there is no such program.
+    answers: exit status and output of commands that only ask, by name; 127 where a program cannot be run.
     """
     found: dict[str, Any] = {
         "files": {path: file_state(path) for path in wanted.get("files", ())},
@@ -325,7 +325,7 @@ def ask(command: list[str]) -> tuple[int, str]:
     """Exit status and output of a command."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+    except OSError:  # there is no such program, or it may not be run
         return 127, ""
     return done.returncode, done.stdout.strip()
 
