@@ -33,7 +33,7 @@ class Convergence:
     def provision(self) -> None:
         """Converge the stateless part, and show what pyinfra says. UnchangedError: it failed."""
         self._limited()
-        words = self._pyinfra("--yes")
+        words = self._pyinfra("--yes", "--fail-percent", "0")
         self.hands.say(f"NEXUS_ENV={self.hands.env} {' '.join(words)}")
         if self._run(words, {}).returncode:
             raise UnchangedError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from pyinfra import host
-from pyinfra.api import FunctionCommand, OperationError, QuoteString, StringCommand, operation
+from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.operations import apt
 
@@ -71,7 +71,8 @@ def files(role: str, set_name: str = "main", *, names: Names | None = None) -> C
     told = names() if names else None
     if names and told is None:
         if host.state.is_executing:
-            raise OperationError(f"{role}: what the files of {set_name} need is not to be had from the hosts")
+            yield _refusal(f"what the files of {set_name} need is not to be had from the other hosts")
+            return
         _found(here().paths(role, set_name))
         yield StringCommand("true")  # nothing is there yet, so that they are certain to be written
         return
@@ -98,21 +99,15 @@ def units(role: str, set_name: str = "main") -> Commands:
 
 
 @operation()
-def act(words: Sequence[str] | Callable[[], Sequence[str] | None], *, question: str) -> Commands:
+def act(words: Sequence[str], *, question: str) -> Commands:
     """An act of a helper on the host, unless the helper itself said that it would change nothing.
 
-    words: the act; or what tells it, None for what cannot be told before an operation has run. question: by what name
-    the snapshot has the answer.
+    question: by what name the snapshot has the answer.
     """
     if here().snapshot.answer(question) == (0, "unchanged"):
         host.noop(f"{question}: unchanged")
         return
-    found = words() if callable(words) else words
-    if found is None:
-        if host.state.is_executing:
-            raise OperationError(f"{question}: what it needs is not to be had from the hosts")
-        found = ["true"]
-    yield from _run([found])
+    yield from _run([words])
 
 
 @operation()
@@ -133,7 +128,8 @@ def answers(thumbprint: Callable[[], str], *, question: str) -> Commands:
         host.noop("challenges are answered")
         return
     if not wanted and host.state.is_executing:
-        raise OperationError("the issuer has no account: certificate-issuer account there tells why")
+        yield _refusal("the issuer has no account: certificate-issuer account there tells why")
+        return
     yield from _run([["booking-edge", "account", wanted]])
 
 
@@ -190,6 +186,11 @@ def _found(what: Iterable[str]) -> None:
         tell(host.name, host.current_deploy_name or "", found)
     for each in found:
         host.log(each)
+
+
+def _refusal(why: str) -> StringCommand:
+    """What fails on the host, and says why."""
+    return StringCommand("echo", QuoteString(why), ">&2;", "false")
 
 
 def _run(commands: Sequence[Sequence[str]]) -> Commands:

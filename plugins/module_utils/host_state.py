@@ -246,7 +246,8 @@ def unit_commands(entry: Wanted, found: dict[str, str]) -> list[list[str]]:
     commands, name = [], entry["name"]
     there = found["LoadState"] not in ("not-found", "masked")
     if found["LoadState"] == "masked" or found["UnitFileState"].startswith("masked"):
-        commands.append(["systemctl", "unmask", name])
+        runtime = ["--runtime"] if found["UnitFileState"] == "masked-runtime" else []
+        commands.append(["systemctl", "unmask", *runtime, name])
         there = False
     if found["NeedDaemonReload"] == "yes":
         commands.append(["systemctl", "daemon-reload"])

@@ -129,7 +129,7 @@ def _unit(host: str, role: str, unit: Mapping[str, Any], number: int) -> Mutatio
     kind, script, words = (
         ("stopped", f"systemctl stop {name}", f"systemctl start {name}"),
         ("disabled", f"systemctl disable -q {name}", f"systemctl enable {name}"),
-        ("masked", f"systemctl mask -q --runtime --now {name}", f"systemctl unmask {name}"),
+        ("masked", f"systemctl mask -q --runtime --now {name}", f"systemctl unmask --runtime {name}"),
     )[number % 3]
     return Mutation(host, role, kind, script, *_both(words))
 
