@@ -114,7 +114,7 @@ def _environment(root: Path) -> jinja2.Environment:
     )  # fmt: skip
     made.context_class = _HostContext
     made.filters |= {
-        "json": lambda data: json.dumps(data, indent=2, sort_keys=True),
+        "json": lambda data: json.dumps(data, indent=2, sort_keys=True, default=str),
         "regex_escape": re.escape,
         "sha256": lambda text: hashlib.sha256(str(text).encode()).hexdigest(),
     }

@@ -22,9 +22,10 @@ class Difference:
 
 def tell(host: str, role: str, found: Iterable[str]) -> None:
     """Note differences, where somebody asked for them."""
-    if path := os.environ.get(FILE):
+    lines = [f"{json.dumps(asdict(Difference(host, role, what)))}\n" for what in found]
+    if lines and (path := os.environ.get(FILE)):
         with Path(path).open("a", encoding="utf-8") as file:
-            file.writelines(f"{json.dumps(asdict(Difference(host, role, what)))}\n" for what in found)
+            file.writelines(lines)
 
 
 def told(path: Path) -> Iterator[Difference]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,7 @@ from deploy import host_declarations as declarations
 from deploy.declarations import View
 from deploy.provision.host_state import SYSTEMD, Snapshot, names_of
 from deploy.rendering import Renderer, value
+from deploy.specs import ROOT
 
 Entry = dict[str, Any]
 
@@ -25,10 +27,10 @@ class Here:
 
     def __init__(
         self, host: Host, view: View, roles: Iterable[str], later: Iterable[tuple[str, str]],
-        questions: Mapping[str, list[str]],
+        questions: Mapping[str, list[str]], root: Path = ROOT,
     ) -> None:  # fmt: skip
         self.view, self.name, self.roles = view, host.name, tuple(roles)
-        self.renderer = Renderer(view, self.name)
+        self.renderer = Renderer(view, self.name, root=root)
         waiting = set(later)
         self._files = {
             pair: declarations.files(pair[0], self.renderer, pair[1]) for pair in self._sets() if pair not in waiting
@@ -44,7 +46,7 @@ class Here:
         """The files of a role's set. names: what its templates need of the moment."""
         if names is None:
             return self._files[role, name]
-        return declarations.files(role, Renderer(self.view, self.name, names), name)
+        return declarations.files(role, Renderer(self.view, self.name, names, self.renderer.root), name)
 
     def paths(self, role: str, name: str) -> list[str]:
         """The paths of a role's set, whatever their contents."""
@@ -60,14 +62,14 @@ class Here:
 
     def _sets(self) -> Iterator[tuple[str, str]]:
         for role in self.roles:
-            for name in declarations.declared(role).files:
+            for name in declarations.declared(role, self.renderer.root).files:
                 yield role, name
 
     def _wanted(self, questions: Mapping[str, list[str]]) -> dict[str, Any]:
         units: list[Entry] = []
         renewals: list[Entry] = []
         for role in self.roles:
-            found = declarations.declared(role)
+            found = declarations.declared(role, self.renderer.root)
             for name in {**found.units, **found.renewals}:
                 more, taken = self.units(role, name)
                 units, renewals = units + more, renewals + taken
