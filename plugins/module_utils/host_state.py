@@ -75,19 +75,17 @@ def changes_content(entry: Wanted) -> bool:
     return found["kind"] != "file" or (not entry.get("create_only") and found["sha256"] != digest(entry))
 
 
-def place_files(entries: list[Wanted], folder: str | None = None, check: bool = False) -> None:
+def place_files(entries: list[Wanted], folder: str | None = None) -> None:
     """Put files and folders in place, in order: all are checked before the first is replaced, each in one step.
 
     What has to take a file in ("pending") is noted on disk before anything is touched. folder: where candidates lie
-    while they are checked. check: do no more than check. RefusedError: a check refused a content.
+    while they are checked. RefusedError: a check refused a content.
     """
     for entry in entries:
         if entry["state"] != "absent":
             _ids(entry)  # an owner that does not exist fails here, before anything is touched
         if entry.get("validate") and changes_content(entry):
             _validate(entry, folder)
-    if check:
-        return
     for entry in entries:
         if entry.get("pending"):
             note(entry["pending"])

@@ -139,8 +139,9 @@ def main() -> None:
              "after": after(entry)}
             for entry in changed if entry["state"] == "file"
         ]
-        if changed:
-            place_files(changed, folder=module.tmpdir, check=module.check_mode)
+        # A check replaces nothing, so that what a content is checked with may not be there either.
+        if changed and not module.check_mode:
+            place_files(changed, folder=module.tmpdir)
     except (OSError, ValueError, RefusedError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(changed), paths=[entry["path"] for entry in changed], diff=diff)

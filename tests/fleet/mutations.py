@@ -83,7 +83,7 @@ def of_host(fleet: Fleet, host: str, number: int) -> Iterator[Mutation]:
                     number += 1
                     yield made
         for unit in host_declarations.units(role, rendering):
-            if made := _unit(host, role, unit, number):
+            if made := _unit(host, role, unit, number, ours=f"/etc/systemd/system/{unit['name']}" in seen):
                 number += 1
                 yield made
         for account in host_declarations.accounts(role, rendering):
@@ -120,7 +120,7 @@ def _file(host: str, role: str, entry: Mapping[str, Any], number: int) -> Mutati
     return Mutation(host, role, kind, FILE_KINDS[kind].format(path=path), *_both(path))
 
 
-def _unit(host: str, role: str, unit: Mapping[str, Any], number: int) -> Mutation | None:
+def _unit(host: str, role: str, unit: Mapping[str, Any], number: int, *, ours: bool) -> Mutation | None:
     name = unit["name"]
     if name in DOORS or not unit["enabled"]:
         return None
@@ -129,8 +129,9 @@ def _unit(host: str, role: str, unit: Mapping[str, Any], number: int) -> Mutatio
     kind, script, words = (
         ("stopped", f"systemctl stop {name}", f"systemctl start {name}"),
         ("disabled", f"systemctl disable -q {name}", f"systemctl enable {name}"),
+        # of the moment, as the other kind would take the way it was enabled along
         ("masked", f"systemctl mask -q --runtime --now {name}", f"systemctl unmask --runtime {name}"),
-    )[number % 3]
+    )[number % (2 if ours else 3)]  # a unit in /etc cannot be masked
     return Mutation(host, role, kind, script, *_both(words))
 
 
