@@ -87,7 +87,7 @@ def scripts(*interpreters: str) -> list[Path]:
 def check() -> list[Part]:
     # Of the application what decides whether a release can be built: how its migrations declare themselves.
     migrations = (str(ROOT / "app/run-tests"), "-q", "tests/test_migrations.py", "tests/test_guide.py")
-    fast = [pytest("tests/unit", "tests/contracts"), migrations, *lint()]
+    fast = [pytest("tests/unit", "tests/contracts", "tests/templates"), migrations, *lint()]
     return [Part("lint, types, unit and contracts", 3, fast, together=True)]
 
 
@@ -103,7 +103,7 @@ def everything(*, soak: bool) -> list[Part]:
     return [
         Part("programs that the tests need", 1, [tool("python", "-m", "tests.programs")]),
         Part("application with unit and contracts", 7, [
-            (*of_service, str(ROOT / "app/run-tests")), pytest("tests/unit", "tests/contracts", "tests/alerts"),
+            (*of_service, str(ROOT / "app/run-tests")), pytest("tests/unit", "tests/contracts", "tests/templates", "tests/alerts"),
             *lint(),
         ], together=True),
         Part("image and fleet, converged twice", 13, [
@@ -123,6 +123,7 @@ def everything(*, soak: bool) -> list[Part]:
         Part("edge: both engines", 14, of("balancers", "reloads", "abuse", "retries", "failover", "tls")),
         Part("edge: a pair and its certificate", 7, of("pair", "certificates")),
         Part("edge: firewall, ports, world outside", 7, of("ports", "firewall", "outside")),
+        Part("both engines", 8, of("provision")),
         Part("hardening", 4, of("hardening")),
         Part("faults", 3, of("faults")),
         *(nightly(of) if soak else []),

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible.parsing.vault import VaultLib
@@ -35,6 +35,7 @@ FILE_KINDS = {
 LATER = {*keepalived.LATER, *certbot.LATER}
 INSTALLED, PURGED = "Packages are installed", "Packages that a server has no use for are gone"
 GUARD, IN_FORCE = "firewall-guard status", "What is in force is known"
+SECRETS = "Secrets are in place"  # Ansible says no more of what it must not log
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def of_host(fleet: Fleet, host: str, number: int) -> Iterator[Mutation]:
                 if path not in seen and not path.startswith(WAYS_IN) and (made := _file(host, role, entry, number)):
                     seen.add(path)
                     number += 1
-                    yield made
+                    yield replace(made, by_ansible=SECRETS) if name == "secrets" else made
         for unit in host_declarations.units(role, rendering):
             if made := _unit(host, role, unit, number, ours=f"/etc/systemd/system/{unit['name']}" in seen):
                 number += 1
