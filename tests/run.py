@@ -103,8 +103,8 @@ def everything(*, soak: bool) -> list[Part]:
     return [
         Part("programs that the tests need", 1, [tool("python", "-m", "tests.programs")]),
         Part("application with unit and contracts", 7, [
-            (*of_service, str(ROOT / "app/run-tests")), pytest("tests/unit", "tests/contracts", "tests/templates", "tests/alerts"),
-            *lint(),
+            (*of_service, str(ROOT / "app/run-tests")),
+            pytest("tests/unit", "tests/contracts", "tests/templates", "tests/alerts"), *lint(),
         ], together=True),
         Part("image and fleet, converged twice", 13, [
             tool("python", "-m", "lab", "--lab", LAB, "down"),

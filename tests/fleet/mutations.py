@@ -63,10 +63,9 @@ def renderer(fleet: Fleet, host: str) -> Renderer:
     return Renderer(Opened(fleet, VaultLib), host)
 
 
-def everywhere(fleet: Fleet) -> list[Mutation]:
-    """Every mutation that can be made at once: each of another thing, all hosts of the web and the balancers."""
-    names = [host.name for group in ("web", "loadbalancers") for host in fleet.group(group)]
-    return [mutation for number, name in enumerate(names) for mutation in of_host(fleet, name, number)]
+def on(fleet: Fleet, hosts: Iterable[str]) -> list[Mutation]:
+    """Every mutation that can be made at once on these hosts: each of another thing."""
+    return [mutation for number, name in enumerate(hosts) for mutation in of_host(fleet, name, number)]
 
 
 def of_host(fleet: Fleet, host: str, number: int) -> Iterator[Mutation]:
@@ -165,6 +164,13 @@ def make(site: Site, mutations: Iterable[Mutation]) -> None:
         by_host.setdefault(mutation.host, []).append(mutation.script)
     for host, scripts in by_host.items():
         site.shell(host, "\n".join(["set -e", *scripts]))
+
+
+def limit(hosts: Iterable[str], *, ansible: bool = False) -> list[str]:
+    """The options that restrict a run of an engine to hosts."""
+    if ansible:
+        return ["--limit", ",".join(["localhost", *hosts])]
+    return [word for name in hosts for word in ("--limit", name)]
 
 
 def state(site: Site, host: str) -> dict[str, Any]:
