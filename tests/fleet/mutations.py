@@ -14,7 +14,6 @@ from ansible.parsing.vault import VaultLib
 from deploy import convergence, host_declarations
 from deploy.inventory import Fleet
 from deploy.opened import Opened
-from deploy.provision import certbot, keepalived
 from deploy.provision.differences import Difference
 from deploy.provision.host_state import names_of, program
 from deploy.provision.roles import declaring, roles_of
@@ -32,7 +31,6 @@ FILE_KINDS = {
     "deleted": "rm '{path}'",
     "link": "ln -sfn /dev/null '{path}'",
 }
-LATER = {*keepalived.LATER, *certbot.LATER}
 INSTALLED, PURGED = "Packages are installed", "Packages that a server has no use for are gone"
 GUARD, IN_FORCE = "firewall-guard status", "What is in force is known"
 SECRETS = "Secrets are in place"  # Ansible says no more of what it must not log
@@ -96,12 +94,10 @@ def of_host(fleet: Fleet, host: str, number: int) -> Iterator[Mutation]:
 
 
 def _entries(role: str, name: str, rendering: Renderer) -> list[dict[str, Any]]:
-    if (role, name) in LATER:  # what their templates need only the hosts can tell: folders and the like they are not
-        return [
-            {"path": path, "state": "file", "create_only": False}
-            for path in host_declarations.paths(role, rendering, name)
-        ]
-    return host_declarations.files(role, rendering, name)
+    """The entries of a set; what only hosts can tell is made up, as no content is looked at."""
+    peers = dict.fromkeys(rendering.view.groups["all"], "made up")
+    moment = {"keepalived_link": "lo", "certbot_public_key": "made up", "certbot_host_keys": peers}
+    return host_declarations.files(role, Renderer(rendering.view, rendering.host, moment), name)
 
 
 def _both(words: str) -> tuple[str, str]:
