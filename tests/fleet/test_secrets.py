@@ -32,7 +32,8 @@ def made(site):
     bundle = site.path(issuer, "/etc/loadbalancer/certs/site.pem").read_text()
     (account,) = site.path(issuer, "/etc/letsencrypt/accounts").rglob("private_key.json")
     return {
-        "certificate's key": re.search(r"-----BEGIN (?:EC )?PRIVATE KEY-----\n.*?-----END", bundle, re.S)[0],
+        # Its first line: the last ones hold the public half alone, which certbot's log may well tell.
+        "certificate's key": re.search(r"-----BEGIN (?:EC )?PRIVATE KEY-----\n(.{64})\n", bundle)[1],
         "account's key": json.loads(account.read_text())["d"],
         "issuer's key": site.path(issuer, "/etc/certificate-issuer/key").read_text(),
     }
