@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class Convergence:
     hands: Hands
     limit: Sequence[str] = ()
     user: str = ""
+    execute: Callable[..., subprocess.CompletedProcess[str]] = subprocess.run
 
     def provision(self) -> None:
         """Converge the stateless part, and show what pyinfra says. UnchangedError: it failed."""
@@ -60,7 +61,7 @@ class Convergence:
         limit = ["--limit", ",".join(["localhost", *self.limit])] if self.limit else []
         with self.hands.password() as (file, handles):
             vault = ["--vault-password-file", file] if file else []
-            done = subprocess.run(
+            done = self.execute(
                 [str(Path(sys.executable).parent / "ansible-playbook"), "-i", f"inventories/{self.hands.env}",
                  "site.yml", "--check", "--tags", ",".join(stateful_roles(tree(self.hands.root))), *limit, *vault],
                 cwd=self.hands.root, check=False, capture_output=True, text=True, pass_fds=handles,
@@ -94,7 +95,7 @@ class Convergence:
     ) -> subprocess.CompletedProcess[str]:
         with self.hands.password() as (file, handles):
             secret = {"ANSIBLE_VAULT_PASSWORD_FILE": file} if file else {}
-            return subprocess.run(
+            return self.execute(
                 [str(Path(sys.executable).parent / words[0]), *words[1:]], cwd=self.hands.root, check=False, text=True,
                 capture_output=capture, stdin=subprocess.DEVNULL, pass_fds=handles,
                 env=os.environ | {"NEXUS_ENV": self.hands.env} | secret | environment,

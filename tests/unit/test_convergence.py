@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,59 +17,56 @@ from deploy.provision.differences import FILE, Difference
 from deploy.specs import STATELESS, tree
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
-    """Stands in for other programs: run(exit code, what it tells as different)."""
-    seen: list[list[str]] = []
+@dataclass
+class StandIn:
+    """Other programs: they end with *code*, and tell *told* as different."""
 
-    def stand_in(code: int = 0, told: str = "") -> list[list[str]]:
-        def called(words: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-            seen.append([Path(words[0]).name, *words[1:]])
-            if told:
-                Path(options["env"][FILE]).write_text(told)
-            return subprocess.CompletedProcess(words, code, "", "why it failed")
+    code: int = 0
+    told: str = ""
+    seen: list[list[str]] = field(default_factory=list)
 
-        monkeypatch.setattr(convergence.subprocess, "run", called)
-        return seen
-
-    return stand_in
+    def __call__(self, words: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        self.seen.append([Path(words[0]).name, *words[1:]])
+        if self.told:
+            Path(options["env"][FILE]).write_text(self.told)
+        return subprocess.CompletedProcess(words, self.code, "", "why it failed")
 
 
-def of(*limit: str, user: str = "") -> Convergence:
-    return Convergence(Fleet("production", "", False, lambda: pytest.fail("no vault is needed")), limit, user)
+def of(run: StandIn, *limit: str, user: str = "") -> Convergence:
+    hands = Fleet("production", "", False, lambda: pytest.fail("no vault is needed"))
+    return Convergence(hands, limit, user, execute=run)
 
 
-def test_the_command_is_what_a_person_would_type(run: Callable[..., list[list[str]]], capsys: Any) -> None:
-    seen = run()
-    of("web", "lb1", user="root").provision()
-    assert seen == [[
+def test_the_command_is_what_a_person_would_type(capsys: Any) -> None:
+    run = StandIn()
+    of(run, "web", "lb1", user="root").provision()
+    assert run.seen == [[
         "pyinfra", "deploy.inventory:fleet", "deploy/provision/site.py", "--limit", "web", "--limit", "lb1",
         "--ssh-user", "root", "--yes", "--fail-percent", "0",
     ]]  # fmt: skip
     assert capsys.readouterr().out.startswith("NEXUS_ENV=production pyinfra deploy.inventory:fleet ")
 
 
-def test_differences_are_told_each_once_in_order(run: Callable[..., list[list[str]]]) -> None:
+def test_differences_are_told_each_once_in_order() -> None:
     line = '{"host": "web1", "role": "nginx", "what": "%s"}\n'
-    seen = run(told=line % "/b" + line % "/a" + line % "/b")
-    assert of().differences() == [Difference("web1", "nginx", "/a"), Difference("web1", "nginx", "/b")]
-    assert "--dry" in seen[0]
+    run = StandIn(told=line % "/b" + line % "/a" + line % "/b")
+    assert of(run).differences() == [Difference("web1", "nginx", "/a"), Difference("web1", "nginx", "/b")]
+    assert "--dry" in run.seen[0]
 
 
 @pytest.mark.parametrize("act", ["provision", "differences"])
-def test_a_failure_says_what_to_do(run: Callable[..., list[list[str]]], act: str) -> None:
-    run(code=1)
+def test_a_failure_says_what_to_do(act: str) -> None:
     with pytest.raises(UnchangedError, match="pyinfra") as caught:
-        getattr(of(), act)()
+        getattr(of(StandIn(code=1)), act)()
     assert "same command again" in caught.value.mend
 
 
 @pytest.mark.parametrize("name", ["nobody", "etcd", "web,lb1"])
-def test_a_name_of_nothing_is_refused_before_anything_runs(run: Callable[..., list[list[str]]], name: str) -> None:
-    seen = run()
+def test_a_name_of_nothing_is_refused_before_anything_runs(name: str) -> None:
+    run = StandIn()
     with pytest.raises(UsageError, match=f"no host is called '{name}'"):
-        of(name).provision()
-    assert seen == []
+        of(run, name).provision()
+    assert run.seen == []
 
 
 def test_what_ansible_would_change_is_told_by_path_command_or_task() -> None:

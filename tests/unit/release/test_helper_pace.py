@@ -80,3 +80,22 @@ def test_a_service_that_is_ready_has_its_full_pace_in_every_thread(host: Host, m
     finally:
         os.killpg(service.pid, 9)
         service.wait()
+
+
+def test_what_is_still_being_made_when_its_maker_is_set_is_set_too(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process is in no list until it is forked, and has the niceness that its parent had when that began."""
+    pace = importlib.import_module("booking_release.pace")
+    seen = iter([{1: "S"}, {1: "R"}, {1: "D"}, {1: "R", 2: "R"}])
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(pace, "threads", lambda main: next(seen, {1: "S", 2: "S"}))
+    monkeypatch.setattr(os, "setpriority", lambda kind, thread, nice: asked.append((thread, nice)))
+    pace.full_pace(2**22)
+    assert asked == [(1, 0), (2, 0)]
+
+
+def test_a_service_that_never_sleeps_is_not_waited_for_without_end(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = importlib.import_module("booking_release.pace")
+    monkeypatch.setattr(pace, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(pace, "threads", lambda main: {1: "R"})
+    monkeypatch.setattr(os, "setpriority", lambda *asked: None)
+    pace.full_pace(2**22)

@@ -6,10 +6,14 @@ feature"), so that the session's is set as well. Where the kernel has no autogro
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 GENTLE = 5  # a quarter of what others get of a processor that all want, and all of one that nobody wants
 ACTS = {"stage", "remove"}
+AT_WORK = {"R", "D"}  # on a processor or wanting one, or in the kernel where nothing wakes it
+PATIENCE_S = 5.0
+POLL_S = 0.005
 
 
 def give_way(act: str) -> None:
@@ -22,15 +26,22 @@ def give_way(act: str) -> None:
 
 
 def full_pace(main: int) -> None:
-    """Let the session of a service, by its main process, no longer give way."""
+    """Let the session of a service, by its main process, no longer give way.
+
+    What a thread is making is seen only once it is made, with the pace that its maker had at the start: a maker that
+    is seen asleep after it was set makes nothing of that kind. One that never sleeps is waited for PATIENCE_S.
+    """
     set_session(main, 0)
     known: set[int] = set()
-    # a thread made meanwhile has the pace of the one that made it: until there is none that is not known
-    while fresh := threads(main) - known:
-        for thread in fresh:
+    calm: set[int] = set()
+    until = time.monotonic() + PATIENCE_S
+    while (found := threads(main)).keys() - calm and time.monotonic() < until:
+        calm |= {thread for thread in found.keys() & known if found[thread] not in AT_WORK}
+        for thread in found.keys() - known:
             with contextlib.suppress(OSError):  # it has ended
                 os.setpriority(os.PRIO_PROCESS, thread, 0)
-        known |= fresh
+        known |= found.keys()
+        time.sleep(POLL_S)
 
 
 def set_session(process: int, nice: int) -> None:
@@ -39,13 +50,21 @@ def set_session(process: int, nice: int) -> None:
         Path(f"/proc/{process}/autogroup").write_text(str(nice))
 
 
-def threads(session: int) -> set[int]:
-    """Every thread of every process of a session."""
-    found = set()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            with contextlib.suppress(OSError):  # it has ended
-                # after the name, which may hold anything: state, parent, group, session (proc_pid_stat(5))
-                if int((folder / "stat").read_bytes().rpartition(b")")[2].split()[3]) == session:
-                    found |= {int(thread.name) for thread in (folder / "task").iterdir()}
-    return found
+def threads(session: int) -> dict[int, str]:
+    """Every thread of every process of a session, and its state (S sleeps, R runs, ...)."""
+    processes = [folder for folder in Path("/proc").iterdir() if folder.name.isdecimal()]
+    mine = [folder for folder in processes if _stat(folder)[3:4] == [str(session)]]
+    return {int(thread.name): state for folder in mine for thread in _tasks(folder) for state in _stat(thread)[:1]}
+
+
+def _tasks(folder: Path) -> list[Path]:
+    with contextlib.suppress(OSError):  # it has ended
+        return list((folder / "task").iterdir())
+    return []
+
+
+def _stat(folder: Path) -> list[str]:
+    """What proc_pid_stat(5) says after the name, which may hold anything: state, parent, group, session, ..."""
+    with contextlib.suppress(OSError):  # it has ended
+        return (folder / "stat").read_bytes().rpartition(b")")[2].decode().split()
+    return []
