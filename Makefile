@@ -1,4 +1,4 @@
-# Front doors. Each line calls the tool that a person would call; LAB names a sandbox, SIZE is solo, small or full.
+# Front doors. Each line calls the tool that a person would call; LAB names a sandbox, SIZE is solo, small, full or wide.
 LAB ?= lab
 SIZE ?=
 BAKED ?= 1
@@ -14,7 +14,7 @@ help: ## this list
 tools: ## the project's own tools, in .venv
 	@scripts/bootstrap
 
-up: tools ## raise a fleet, converge it, deploy the booking service, book a stay (SIZE=solo, small or full, BAKED=0, LAB=lab-NAME)
+up: tools ## raise a fleet, converge it, deploy the booking service, book a stay (SIZE=solo, small, full or wide, BAKED=0, LAB=lab-NAME)
 	@$(lab) up $(if $(SIZE),--size $(SIZE)) $(if $(filter 0,$(BAKED)),--bare)
 
 down: tools ## remove the fleet and all it left on the machine

@@ -38,6 +38,13 @@ SIZES: dict[str, dict[str, list[str]]] = {
         "ops1": ["cache", "broker", "monitoring"],
         "outside": [],
     },
+    # What convergence costs as a fleet grows; too many to serve with on a small machine.
+    "wide": {
+        "lb1": ["loadbalancers"],
+        **{f"web{number}": ["web"] for number in range(1, 17)},
+        "ops1": ["workers", "database", "cache", "broker", "monitoring"],
+        "outside": [],
+    },
 }
 
 
