@@ -41,7 +41,7 @@ SIZES: dict[str, dict[str, list[str]]] = {
     # What convergence costs as a fleet grows; too many to serve with on a small machine.
     "wide": {
         "lb1": ["loadbalancers"],
-        **{f"web{number}": ["web"] for number in range(1, 17)},
+        **{f"web{number}": ["web"] for number in range(1, 21)},
         "ops1": ["workers", "database", "cache", "broker", "monitoring"],
         "outside": [],
     },

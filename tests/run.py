@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = Path(sys.executable).parent
 LAB = os.environ.get("TEST_LAB", "lab-test")
 BENCH_LAB = os.environ.get("TEST_LAB", "lab-bench")
+WIDE_LAB = f"{BENCH_LAB}-wide"
 
 FLEET = "-m lab "
 # What the whole run may take on 2 cores; the parts' own budgets leave each some room within it. A machine of a
@@ -151,6 +152,12 @@ def bench() -> list[Part]:
         Part("bench", 25, [
             tool("python", "-m", "tests.bench", "--env", BENCH_LAB),
             tool("python", "-m", "lab", "--lab", BENCH_LAB, "down"),
+        ]),
+        Part("bench of convergence", 20, [
+            tool("python", "-m", "lab", "--lab", WIDE_LAB, "down"),
+            tool("python", "-m", "lab", "--lab", WIDE_LAB, "up", "--size", "wide", "--hosts-only"),
+            tool("python", "-m", "tests.bench", "--env", WIDE_LAB, "--only", "convergence"),
+            tool("python", "-m", "lab", "--lab", WIDE_LAB, "down"),
         ]),
     ]
 

@@ -32,6 +32,8 @@ def _load() -> ModuleType:
 
 _SHARED = _load()
 SYSTEMD: str = _SHARED.SYSTEMD
+PENDING = _SHARED.PENDING
+digest = _SHARED.digest
 file_differs = _SHARED.file_differs
 account_commands = _SHARED.account_commands
 plan_units = _SHARED.plan_units

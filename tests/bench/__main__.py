@@ -8,6 +8,8 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from rich.table import Table
 
 from deploy import inventory
 from lab import state
-from tests.bench import edge, overhead, rounds, service
-from tests.bench.figures import Figure
+from tests.bench import convergence, edge, overhead, rounds, service
+from tests.bench.figures import Figure, Growth, Timeline
 from tests.bench.naive import Naive
 from tests.bench.report import render
 from tests.bench.rounds import Measured
@@ -31,11 +33,38 @@ OUT = commits.ROOT / "build/bench"
 RATE = 30
 STEADY_SECONDS = 20.0
 LEAST_REQUESTS = 5_000
-PARTS = {"service": service.measure, "edge": edge.measure}
 
 
-def measure(site: Site, count: int) -> tuple[Measured, list[Figure]]:
-    """Everything on the sandbox, and the engine's own overhead beside it."""
+@dataclass
+class Findings:
+    """What the report shows."""
+
+    figures: list[Figure]
+    timelines: Sequence[Timeline] = ()
+    growths: Sequence[Growth] = ()
+
+
+def of_service(site: Site, _: int) -> Findings:
+    """The service and its image."""
+    return Findings(service.measure(site))
+
+
+def of_edge(site: Site, _: int) -> Findings:
+    """The balancers."""
+    return Findings(edge.measure(site))
+
+
+def of_convergence(site: Site, count: int) -> Findings:
+    """Convergence, on a wide sandbox that nobody has converged."""
+    figures, growth = convergence.measure(site, count)
+    return Findings(figures, growths=[growth])
+
+
+PARTS = {"service": of_service, "edge": of_edge, "convergence": of_convergence}
+
+
+def measure(site: Site, count: int) -> Findings:
+    """Everything on a sandbox that serves, and the engine's own overhead beside it."""
     made, found = rounds.make(count), Measured()
     for commit in made.every:
         rounds.done(site.start("build", "--ref", commit))
@@ -61,7 +90,7 @@ def measure(site: Site, count: int) -> tuple[Measured, list[Figure]]:
     few, many = (found.values[f"engine, {hosts} stand-in hosts"] for hosts in overhead.SIZES)
     ratio = sorted(many)[len(many) // 2] / sorted(few)[len(few) // 2]
     values = found.values
-    return found, [
+    return Findings([
         Figure("deploy, code only: from the start of staging until both serve", values["deploy, code only"], 1.5),
         Figure("deploy, with a migration: the same", values["deploy, with a migration"], 2.0),
         Figure("deploy, new dependencies: of code only", values["deploy, new dependencies, of code only"], 2.5,
@@ -82,7 +111,7 @@ def measure(site: Site, count: int) -> tuple[Measured, list[Figure]]:
         Figure(f"{RATE} requests/s: naive, failed requests a deploy", values["naive: failed requests"], None, "{:.0f}"),
         *service.measure(site),
         *edge.measure(site),
-    ]
+    ], list(found.timelines.values()))
 
 
 def facts(count: int, seconds: float) -> list[tuple[str, str]]:
@@ -106,7 +135,8 @@ def main() -> int:
     """0 when every goal is reached, 1 when one is missed, 2 when there is no such sandbox."""
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument("--env", required=True, help="the sandbox, raised before")
-    parser.add_argument("--only", choices=sorted(PARTS), help="one part alone: the service's or the edge's figures")
+    parser.add_argument("--only", choices=sorted(PARTS), help="one part, with a report of its own; convergence wants a "
+                                                               "sandbox raised by --size wide --hosts-only")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each (5)")
     asked = parser.parse_args()
     lab = state.load(asked.env)
@@ -115,23 +145,23 @@ def main() -> int:
         return 2
     began = time.monotonic()
     site = Site(lab, inventory.load(asked.env), asked.env)
-    found, figures = (Measured(), PARTS[asked.only](site)) if asked.only else measure(site, asked.rounds)
+    found = (PARTS[asked.only] if asked.only else measure)(site, asked.rounds)
     table = Table(box=None, pad_edge=False)
     for column in ("what", "median", "from … to", "goal", ""):
         table.add_column(column)
-    for figure in figures:
+    for figure in found.figures:
         table.add_row(*figure.row())
     Console(highlight=False, width=150).print(table)
-    report = write(facts(asked.rounds, time.monotonic() - began), figures, found)
+    report = write(facts(asked.rounds, time.monotonic() - began), found, asked.only or "report")
     print(f"\n{report.relative_to(commits.ROOT)}")
-    return 0 if all(figure.reached for figure in figures) else 1
+    return 0 if all(figure.reached for figure in found.figures) else 1
 
 
-def write(about: list[tuple[str, str]], figures: list[Figure], found: Measured) -> Path:
+def write(about: list[tuple[str, str]], found: Findings, name: str) -> Path:
     """Write the report; answers where it is."""
     OUT.mkdir(parents=True, exist_ok=True)
-    path = OUT / "report.html"
-    path.write_text(render(about, figures, list(found.timelines.values())))
+    path = OUT / f"{name}.html"
+    path.write_text(render(about, found.figures, found.timelines, found.growths))
     return path
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.fleet.load import Result
@@ -63,6 +63,15 @@ class Timeline:
     def failed(self) -> int:
         """Requests that failed."""
         return sum(dot.kind == "failed" for dot in self.dots)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How something grows. at: where it was measured, ascending; lines: what was measured there (seconds), by name."""
+
+    title: str
+    at: Sequence[int]
+    lines: Mapping[str, Sequence[float]]
 
 
 def timeline(
