@@ -39,7 +39,8 @@ class Convergence:
         if self._run(words, {}).returncode:
             raise UnchangedError(
                 "pyinfra failed; what it had done stays done", f"environment {self.hands.env}",
-                "mend what it said, then call the same command again: it goes on from here",
+                "mend what it said, then call the same command again: it goes on from here. A host that was never "
+                "converged is reached by the provider's account: --user root --limit HOST",
             )  # fmt: skip
 
     def differences(self) -> list[Difference]:

@@ -5,6 +5,7 @@ Reads the environment's own files, not what Ansible makes of them, so that each 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,6 +25,8 @@ REQUIRED_GROUPS = ("loadbalancers", "web", "database", "cache", "broker")
 SSH_PORT = 22
 FLOATING = "loadbalancer_floating_addresses"
 ISSUER = "certbot_issuer"
+PROCESSES = "booking_app_processes"
+PROCESS_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 # How to reach a host, by ssh with a key; whatever else Ansible could be told has no place in an inventory, as the
 # release engine would not follow it.
@@ -68,6 +71,7 @@ def problems(env_dir: Path, root: Path = ROOT) -> list[Problem]:
         found += _floating(inventory)
         found += _issuer(inventory)
         found += _crons(inventory)
+        found += _processes(inventory)
         found += _sources(inventory)
     return sorted(set(found))
 
@@ -224,6 +228,27 @@ def _crons(inventory: StaticInventory) -> Iterator[Problem]:
                         message = f"on host '{host}' a job of {written[job['name']]} is called {job['name']} as well"
                         yield place.at(index, "name").problem(message, f"{name}[{index}].name")
                     written[job["name"]] = name
+
+
+def _processes(inventory: StaticInventory) -> Iterator[Problem]:
+    """Processes beside the web server whose names no unit of systemd can bear, or that share one."""
+    for host in inventory.groups["all"]:
+        setting = inventory.setting(host, PROCESSES)
+        if setting is None:
+            continue
+        try:
+            written = inventory.value(host, PROCESSES)
+        except UnresolvedError:
+            continue
+        seen = {"web"}
+        for index, name in enumerate(process["name"] for process in written):
+            place = setting.place.at(index, "name")
+            if name in seen:
+                yield place.problem(f"another process is called {name} as well", f"{PROCESSES}[{index}].name")
+            elif not PROCESS_NAME.fullmatch(name):
+                message = f"'{name}': a name begins with a lower-case letter, and goes on with such, digits and hyphens"
+                yield place.problem(message, f"{PROCESSES}[{index}].name")
+            seen.add(name)
 
 
 def _sources(inventory: StaticInventory) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = Path(sys.executable).parent
 LAB = os.environ.get("TEST_LAB", "lab-test")
 BENCH_LAB = os.environ.get("TEST_LAB", "lab-bench")
-WIDE_LAB = f"{BENCH_LAB}-wide"
+WIDE_LAB = f"{BENCH_LAB}wide"
 
 FLEET = "-m lab "
 # What the whole run may take on 2 cores; the parts' own budgets leave each some room within it. A machine of a
@@ -162,7 +162,7 @@ def bench() -> list[Part]:
     ]
 
 
-def run(parts: list[Part], *, clean_up: Callable[[], None], budgets: bool = True) -> int:
+def run(parts: list[Part], *, clean_up: Callable[[], object], budgets: bool = True) -> int:
     """Run all parts, also after one has failed; print the times; 0 when all passed, within their *budgets* if asked."""
     try:
         for part in parts:
@@ -247,7 +247,7 @@ def main() -> int:
         if depth == "check":
             return run(check(), clean_up=lambda: None)
         if depth == "bench":
-            return run(bench(), clean_up=partial(remove_fleet, BENCH_LAB), budgets=False)
+            return run(bench(), clean_up=lambda: [remove_fleet(lab) for lab in (BENCH_LAB, WIDE_LAB)], budgets=False)
         soak = depth == "soak"
         return run(everything(soak=soak), clean_up=remove_fleet, budgets=not soak)
     print("\ninterrupted", file=sys.stderr)

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy import inventory
+from deploy.errors import NexusError, UsageError
 from lab import state
 from tests.bench import convergence, edge, overhead, rounds, service
 from tests.bench.figures import Figure, Growth, Timeline
@@ -132,27 +133,35 @@ def facts(count: int, seconds: float) -> list[tuple[str, str]]:
 
 
 def main() -> int:
-    """0 when every goal is reached, 1 when one is missed, 2 when there is no such sandbox."""
+    """0 when every goal is reached, 1 when one is missed, 2 when there is no such sandbox, 10 when it broke off."""
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument("--env", required=True, help="the sandbox, raised before")
-    parser.add_argument("--only", choices=sorted(PARTS), help="one part, with a report of its own; convergence wants a "
-                                                               "sandbox raised by --size wide --hosts-only")
+    parser.add_argument("--only", default="", choices=sorted(PARTS), help="one part, with a report of its own; "
+                        "convergence wants a sandbox raised by --size wide --hosts-only")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each (5)")
     asked = parser.parse_args()
-    lab = state.load(asked.env)
+    try:
+        return run(asked.env, asked.only, asked.rounds)
+    except NexusError as error:
+        print(error, file=sys.stderr)
+        return error.code
+
+
+def run(env: str, only: str, count: int) -> int:
+    """Measure, show and write it; 0 when every goal is reached."""
+    lab = state.load(env)
     if lab is None:
-        print(f"there is no sandbox {asked.env!r}\n  mend: make up LAB={asked.env}", file=sys.stderr)
-        return 2
+        raise UsageError(f"there is no sandbox {env!r}", mend=f"make up LAB={env}")
     began = time.monotonic()
-    site = Site(lab, inventory.load(asked.env), asked.env)
-    found = (PARTS[asked.only] if asked.only else measure)(site, asked.rounds)
+    site = Site(lab, inventory.load(env), env)
+    found = (PARTS[only] if only else measure)(site, count)
     table = Table(box=None, pad_edge=False)
     for column in ("what", "median", "from … to", "goal", ""):
         table.add_column(column)
     for figure in found.figures:
         table.add_row(*figure.row())
     Console(highlight=False, width=150).print(table)
-    report = write(facts(asked.rounds, time.monotonic() - began), found, asked.only or "report")
+    report = write(facts(count, time.monotonic() - began), found, only or "report")
     print(f"\n{report.relative_to(commits.ROOT)}")
     return 0 if all(figure.reached for figure in found.figures) else 1
 

@@ -119,7 +119,7 @@ class ByHand:
                   f"--password '*' {entry['name']}\n"
         for name in self._sets(role):
             for entry in self._files(role, name):
-                yield _made_file(entry)
+                yield made_file(entry)
         yield "systemctl daemon-reload\n"
         for unit in declarations.units(role, self.renderer):
             if unit["enabled"]:
@@ -138,7 +138,8 @@ def _has_content(entry: Entry) -> bool:
     return bool(entry["state"] == "file" and not entry["create_only"])
 
 
-def _made_file(entry: Entry) -> str:
+def made_file(entry: Entry) -> str:
+    """The lines that make a file or folder, or remove it."""
     path, ids = shlex.quote(entry["path"]), f"{entry['owner']} {entry['group']}"
     if entry["state"] == "absent":
         return f"rm -rf {path}\n"

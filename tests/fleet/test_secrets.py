@@ -1,6 +1,7 @@
 """No secret is where somebody may see it: the sandbox's real ones are looked for everywhere, and planted ones found."""
 
 import json
+import os
 import re
 import secrets
 import subprocess
@@ -12,7 +13,7 @@ import yaml
 from deploy import secrets as drawing
 from tests.fleet import canaries
 from tests.fleet.certificates import Certificates
-from tests.fleet.conftest import ROOT, tool
+from tests.fleet.conftest import ROOT, TOOLS, tool
 
 PROGRAM = "/run/canaries.py"
 
@@ -96,6 +97,41 @@ def test_ansible_tells_no_secret_however_much_it_is_asked_to(lab, variant):
     assert "Secrets are in place" in done.stdout
     said = (done.stdout + done.stderr).encode()
     assert canaries.search({**present, **{f"new {k}": v for k, v in other.items()}}, [("output", said)]) == []
+
+
+def test_pyinfra_tells_no_secret_however_much_it_is_asked_to(lab, site, env, fleet, variant, look):
+    """Debugging, in a run that replaces every secret of a host: neither here nor on the host is anything to be seen."""
+    present, name = real(lab), fleet.need("web")[0].name
+    other = {each: secrets.token_urlsafe(32) for each in present if each not in ("ssh key", "pki_ca_key")}
+    new = {f"new {key}": value for key, value in other.items()}
+    secret_key = site.path(name, "/etc/booking/credentials/secret_key")
+    try:
+        changed = variant(**other)
+        for options in (["--debug-facts"], ["--debug-operations"], ["--yes", "--debug-all"]):
+            done = pyinfra(changed, "--limit", name, "-vvv", *options)
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+            said = (done.stdout + done.stderr).encode()
+            assert b"python3 -" in said, "the control: it does say what it runs"
+            assert canaries.search({**present, **new}, [("output", said)]) == []
+        assert secret_key.read_text().strip() in other.values()
+        assert look(name, new) == []
+    finally:
+        assert tool("fab", "provision", "--env", env, "--limit", name).returncode == 0
+    assert secret_key.read_text().strip() in present.values()
+
+
+def test_control_pyinfra_tells_what_is_on_a_command_line(env, fleet):
+    canary = secrets.token_urlsafe(32)
+    done = pyinfra(env, "--limit", fleet.need("web")[0].name, "-vvv", what=("exec", "--", "echo", canary))
+    assert canaries.search({"canary": canary}, [("output", (done.stdout + done.stderr).encode())])
+
+
+def pyinfra(env, *options, what=("deploy/provision/site.py",)):
+    """A run of pyinfra itself on an environment."""
+    return subprocess.run(
+        [str(TOOLS / "pyinfra"), "deploy.inventory:fleet", *options, *what], cwd=ROOT, capture_output=True, text=True,
+        check=False, stdin=subprocess.DEVNULL, env=os.environ | {"NEXUS_ENV": env},
+    )
 
 
 def test_control_without_no_log_the_same_output_tells_it(env, fleet):

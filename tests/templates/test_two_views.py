@@ -3,7 +3,6 @@ pyinfra goes by."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,8 @@ from deploy.hostvars import HostvarsView
 from deploy.inventory import Fleet
 from deploy.opened import Opened
 from deploy.rendering import Renderer
-from deploy.specs import ROOT, STATELESS, tree
+from deploy.specs import STATELESS, tree
+from tests import environments
 
 PASSWORD = b"the vault's"
 # What the templates of these sets need only hosts can tell.
@@ -44,31 +44,9 @@ def env(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module", params=["encrypted", "in the clear"])
 def root(env: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tree with that environment and drawn secrets."""
-    top = tmp_path_factory.mktemp("tree")
-    for name in ("roles", "templates", "deploy", "plugins", "site.yml", "ansible.cfg"):
-        (top / name).symlink_to(ROOT / name)
-    (top / "inventories").mkdir()
-    (top / "inventories/common.yml").symlink_to(ROOT / "inventories/common.yml")
-    folder = top / "inventories" / env
-    shutil.copytree(ROOT / "inventories" / ("production" if env == "pair" else env), folder, symlinks=True)
-    if env == "pair":
-        (folder / "hosts.yml").write_text(pair((folder / "hosts.yml").read_text()))
-        (folder / "group_vars/all/50-pair.yml").write_text(
-            'loadbalancer_engine: nginx\nloadbalancer_floating_addresses: [192.0.2.99, "2001:db8::99"]\n'
-            "certbot_issuer: lb2\nfirewall_deny_out: true\n"
-        )
-    (folder / secrets.FILE).unlink(missing_ok=True)
-    wanted = secrets.missing(folder, top)
-    with (folder / secrets.FILE).open("w") as file:
-        file.write(secrets.dump(secrets.draw(wanted), vault() if request.param == "encrypted" else None))
-    return top
-
-
-def pair(hosts: str) -> str:
-    """The example's hosts with a second balancer."""
-    own = '    lb2:\n      ansible_host: 203.0.113.12\n      base_addresses: [192.0.2.12, "2001:db8::12"]\n'
-    member = "        lb1: {}\n"
-    return hosts.replace("    web1:\n", own + "    web1:\n", 1).replace(member, member + member.replace("1", "2"), 1)
+    return environments.tree(
+        tmp_path_factory.mktemp("tree"), env, vault() if request.param == "encrypted" else None,
+    )  # fmt: skip
 
 
 def ansibles(root: Path, env: str) -> View:

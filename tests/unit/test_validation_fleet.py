@@ -93,6 +93,35 @@ def test_an_issuer_that_is_no_load_balancer_is_a_problem(specimen: Specimen) -> 
     assert specimen.problems() == [f"{ENVIRONMENT}:4: certbot_issuer: 'web1' is no host of loadbalancers: lb1"]
 
 
+PROCESSES = """\
+argument_specs:
+  main:
+    options:
+      booking_app_processes:
+        type: list
+        elements: dict
+        default: []
+        description: Processes beside the web.
+        options:
+          name: {type: str, required: true, description: Its name.}
+"""
+
+
+@pytest.mark.parametrize(("names", "problem"), [
+    ("mail", ""),
+    ("Mail", "[0].name: 'Mail': a name begins with a lower-case letter, and goes on with such, digits and hyphens"),
+    ("a/b", "[0].name: 'a/b': a name begins with a lower-case letter, and goes on with such, digits and hyphens"),
+    ("web", "[0].name: another process is called web as well"),
+    ("mail, beat, mail", "[2].name: another process is called mail as well"),
+])  # fmt: skip
+def test_a_process_that_no_unit_can_be_named_after_is_a_problem(specimen: Specimen, names: str, problem: str) -> None:
+    specimen.write("roles/booking_app/meta/argument_specs.yml", PROCESSES)
+    specimen.write("roles/booking_app/defaults/main.yml", "booking_app_processes: []\n")
+    entries = ", ".join(f"{{name: {name}}}" for name in names.split(", "))
+    specimen.add(ENVIRONMENT, f"booking_app_processes: [{entries}]\n")
+    assert specimen.problems() == ([f"{ENVIRONMENT}:4: booking_app_processes{problem}"] if problem else [])
+
+
 def test_a_floating_address_that_is_none_is_a_problem(specimen: Specimen) -> None:
     specimen.replace(HOSTS, *SECOND)
     specimen.add(ENVIRONMENT, f"{FLOATING}: [192.0.2.10, lb.example.org]\n")

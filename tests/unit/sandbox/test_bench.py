@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.bench.figures import Figure, timeline
+from tests.bench.convergence import ratios
+from tests.bench.figures import Figure, Growth, timeline
 from tests.bench.naive import SOCKET, unit
 from tests.bench.report import render
 from tests.fleet import commits
@@ -68,6 +69,18 @@ def test_report_is_one_file_with_a_dot_for_each_request():
     assert "https://" not in html
     svg = html[html.index("<svg"):html.index("</svg>") + len("</svg>")]
     ElementTree.fromstring(svg)
+
+
+def test_report_draws_how_something_grows():
+    growth = Growth("hosts & seconds", [2, 4, 8], {"script": [0.5, 0.9, 2.0], "Ansible": [14, 22, 44]})
+    html = render([], [], growths=[growth])
+    assert [len(points.split('"')[0].split()) for points in html.split('points="')[1:]] == [3, 3]
+    ElementTree.fromstring(html[html.index("<svg"):html.index("</svg>") + len("</svg>")])
+    assert "Requests" not in html
+
+
+def test_a_ratio_is_one_rounds():
+    assert ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
 
 
 def test_naive_unit_runs_the_same_process_as_the_engines():
