@@ -117,9 +117,12 @@ def changed(said: Mapping[str, object]) -> Iterator[Difference]:
             role, _, what = name.rpartition(" : ")
             for host, result in task["hosts"].items():
                 if result.get("changed"):
-                    paths = result.get("paths") or result.get("commands") or [what]
-                    assert isinstance(paths, list)
-                    yield from (Difference(host, role, str(path)) for path in paths)
+                    told = [each for key in ("paths", "commands") for each in _list(result.get(key))]
+                    yield from (Difference(host, role, str(each)) for each in told or [what])
+
+
+def _list(found: object) -> list[object]:
+    return found if isinstance(found, list) else []
 
 
 def _end(said: str) -> str:

@@ -162,7 +162,7 @@ def bench() -> list[Part]:
     ]
 
 
-def run(parts: list[Part], *, clean_up: Callable[[], object], budgets: bool = True) -> int:
+def run(parts: list[Part], *, clean_up: Callable[[], None], budgets: bool = True) -> int:
     """Run all parts, also after one has failed; print the times; 0 when all passed, within their *budgets* if asked."""
     try:
         for part in parts:
@@ -226,12 +226,13 @@ def _one(part: Part, command: Command) -> bool:
     return code == 0 or FLEET not in shown
 
 
-def remove_fleet(lab: str = LAB) -> None:
-    """Take the run's sandbox away, whatever state it is in."""
-    if "KEEP" in os.environ:
-        print(f"\nkept: sandbox {lab}; make down LAB={lab}")
-        return
-    subprocess.run(tool("python", "-m", "lab", "--lab", lab, "down"), cwd=ROOT, check=False)
+def remove_fleet(*labs: str) -> None:
+    """Take the run's sandboxes away, whatever state they are in."""
+    for lab in labs:
+        if "KEEP" in os.environ:
+            print(f"\nkept: sandbox {lab}; make down LAB={lab}")
+        else:
+            subprocess.run(tool("python", "-m", "lab", "--lab", lab, "down"), cwd=ROOT, check=False)
 
 
 def main() -> int:
@@ -247,9 +248,9 @@ def main() -> int:
         if depth == "check":
             return run(check(), clean_up=lambda: None)
         if depth == "bench":
-            return run(bench(), clean_up=lambda: [remove_fleet(lab) for lab in (BENCH_LAB, WIDE_LAB)], budgets=False)
+            return run(bench(), clean_up=partial(remove_fleet, BENCH_LAB, WIDE_LAB), budgets=False)
         soak = depth == "soak"
-        return run(everything(soak=soak), clean_up=remove_fleet, budgets=not soak)
+        return run(everything(soak=soak), clean_up=partial(remove_fleet, LAB), budgets=not soak)
     print("\ninterrupted", file=sys.stderr)
     return 130
 

@@ -94,7 +94,7 @@ def problems(sources: Iterable[str]) -> list[str]:
 
 def files_into(paths: Iterable[str], folder: str) -> list[dict[str, str]]:
     """`query('ansible.builtin.fileglob', 'library/*.py') | nexus_files_into('/usr/local/lib/library')`: files of the
-    controller as entries of managed_files, by name, "path" and "content" each."""
+    controller as entries of managed_host, by name, "path" and "content" each."""
     found = sorted((Path(path) for path in paths), key=lambda each: each.name)
     return [{"path": f"{folder}/{path.name}", "content": path.read_text()} for path in found]
 

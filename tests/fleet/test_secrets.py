@@ -138,7 +138,7 @@ def test_control_without_no_log_the_same_output_tells_it(env, fleet):
     canary = secrets.token_urlsafe(32)
     entry = {"files": [{"path": "/etc/canary", "content": canary}]}
     done = tool("ansible", "-i", f"inventories/{env}", fleet.need("web")[0].name, "--become", "--check", "--diff",
-                "-vvv", "-m", "managed_files", "-a", json.dumps(entry))
+                "-vvv", "-m", "managed_host", "-a", json.dumps(entry))
     assert canaries.search({"canary": canary}, [("output", done.stdout.encode())])
 
 
