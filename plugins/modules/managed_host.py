@@ -9,8 +9,8 @@ short_description: Accounts, files and units of a host as they should be, in one
 description:
   - A call of a module costs far more than what it does, so what belongs together goes in one; accounts come first, then
     files, then units.
-  - Every content with a C(validate) is checked before any file is replaced. Files are replaced atomically and in order, so
-    that a folder may precede its files.
+  - Every content with a C(validate) is checked before any file is replaced. Files are replaced atomically and in order,
+    so that a folder may precede its files.
   - A masked unit is unmasked, and systemd reads its units again where it has to. What a run that was killed has left
     pending is taken in by the next.
   - What a role declares in C(meta/host.yml) is rendered on the controller. With I(role) each of the others is named by

@@ -115,8 +115,8 @@ def measure(site: Site, count: int) -> Findings:
     ], list(found.timelines.values()))
 
 
-def facts(count: int, seconds: float) -> list[tuple[str, str]]:
-    """What the figures were measured on."""
+def facts(count: int, seconds: float, *, load: bool) -> list[tuple[str, str]]:
+    """What the figures were measured on. load: whether any is measured under requests."""
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=commits.ROOT, check=True, capture_output=True, text=True)
         return done.stdout.strip()
@@ -126,8 +126,8 @@ def facts(count: int, seconds: float) -> list[tuple[str, str]]:
         ("commit", git("rev-parse", "--short", "HEAD")),
         ("machine", f"{os.cpu_count()} cores, {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} "
                     f"GiB, Linux {platform.release()}"),
-        ("load", f"{RATE} requests a second: a fifth POSTs, half on kept connections, a tenth slow; none but the "
-                 "engine's own probe where no load is named"),
+        *([("load", f"{RATE} requests a second: a fifth POSTs, half on kept connections, a tenth slow; none but the "
+                    "engine's own probe where no load is named")] if load else []),
         ("rounds", f"{count} of each; medians; {seconds / 60:.1f} minutes in all"),
     ]
 
@@ -161,7 +161,7 @@ def run(env: str, only: str, count: int) -> int:
     for figure in found.figures:
         table.add_row(*figure.row())
     Console(highlight=False, width=150).print(table)
-    report = write(facts(count, time.monotonic() - began), found, only or "report")
+    report = write(facts(count, time.monotonic() - began, load=only != "convergence"), found, only or "report")
     print(f"\n{report.relative_to(commits.ROOT)}")
     return 0 if all(figure.reached for figure in found.figures) else 1
 

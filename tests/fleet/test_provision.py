@@ -7,6 +7,7 @@ import random
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from typing import Any
 
 import pytest
@@ -39,9 +40,6 @@ def by_ansible(site: Site, hosts: Sequence[str]) -> None:
     """The same of Ansible."""
     done = mutations.ansible(site.env, *mutations.limit(hosts, ansible=True))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-
-
-ENGINES: dict[str, Callable[[Site, Sequence[str]], None]] = {"pyinfra": by_pyinfra, "Ansible": by_ansible}
 
 
 @pytest.fixture(scope="module")
@@ -96,36 +94,55 @@ def test_every_change_by_hand_is_found_by_both_and_mended_by_each_the_same_way(
     assert mutations.by_pyinfra(env) == [], "after Ansible pyinfra finds nothing to change"
 
 
+def batches(chosen: Sequence[Mutation]) -> Iterator[list[Mutation]]:
+    """In groups of one a host: nothing that a host does depends on what another host's file says."""
+    by_host: dict[str, list[Mutation]] = {}
+    for mutation in chosen:
+        by_host.setdefault(mutation.host, []).append(mutation)
+    for group in zip_longest(*by_host.values()):
+        yield [mutation for mutation in group if mutation]
+
+
 def test_a_change_alone_is_found_by_both_and_mended_by_each(
-    sound: dict[str, Any], many: list[Mutation], site: Site, env: str, hosts: list[str], soak: bool
+    sound: dict[str, Any], many: list[Mutation], site: Site, env: str, soak: bool
 ) -> None:
     """Those made together could hide one another."""
-    for mutation in random.sample(many, SOAK_SINGLES if soak else SINGLES):
-        for engine in ENGINES.values():
-            mutations.make(site, [mutation])
-            one, other = mutations.limit([mutation.host]), mutations.limit([mutation.host], ansible=True)
-            assert mutation.found(mutations.by_pyinfra(env, *one), ansible=False), str(mutation)
-            assert mutation.found(mutations.by_ansible(env, *other), ansible=True), str(mutation)
-            engine(site, [mutation.host])
-            assert mutations.state(site, mutation.host) == sound[mutation.host], str(mutation)
+    for batch in batches(random.sample(many, SOAK_SINGLES if soak else SINGLES)):
+        names = [mutation.host for mutation in batch]
+        mutations.make(site, batch)
+        one = mutations.by_pyinfra(env, *mutations.limit(names))
+        other = mutations.by_ansible(env, *mutations.limit(names, ansible=True))
+        for mutation in batch:
+            assert mutation.found(one, ansible=False), f"{mutation}: pyinfra finds {one}"
+            assert mutation.found(other, ansible=True), f"{mutation}: Ansible finds {other}"
+        whole, told = {name: sound[name] for name in names}, [str(mutation) for mutation in batch]
+        by_pyinfra(site, names)
+        assert states(site, names) == whole, told
+        mutations.make(site, batch)
+        by_ansible(site, names)
+        assert states(site, names) == whole, told
 
 
-def test_a_run_that_is_killed_half_way_is_completed_by_the_next_of_the_other_engine(
+def test_a_run_that_is_killed_half_way_is_completed_by_the_next_of_either_engine(
     sound: dict[str, Any], many: list[Mutation], site: Site, env: str, hosts: list[str], soak: bool
 ) -> None:
+    """Each engine is killed in turn, and completed by each in turn; in the soak on all hosts."""
+    names = hosts if soak else hosts[:1]
+    chosen = [mutation for mutation in many if mutation.host in names]
+    commands = (
+        ("fab", "provision", "--env", env, *mutations.limit(names)),
+        ("ansible-playbook", "-i", f"inventories/{env}", "site.yml", "--tags", ",".join(STATELESS),
+         *mutations.limit(names, ansible=True)),
+    )  # fmt: skip
     for number in range(SOAK_KILLS if soak else KILLS):
-        mutations.make(site, many)
-        command, completed = (
-            (("fab", "provision", "--env", env, *mutations.limit(hosts)), by_ansible),
-            (("ansible-playbook", "-i", f"inventories/{env}", "site.yml", "--tags", ",".join(STATELESS),
-              *mutations.limit(hosts, ansible=True)), by_pyinfra),
-        )[number % 2]  # fmt: skip
+        mutations.make(site, chosen)
+        command, completed = commands[number % 2], (by_ansible, by_pyinfra)[(number + number // 2) % 2]
         run, after = Run(*command), random.uniform(2.0, LONGEST[command[0]])
         with suppress(subprocess.TimeoutExpired):
             run.process.wait(timeout=after)
         run.kill()
-        completed(site, hosts)
-        assert states(site, hosts) == sound, f"{command[0]} was killed after {after:.2f} s"
+        completed(site, names)
+        assert states(site, names) == {name: sound[name] for name in names}, f"{command[0]}, after {after:.2f} s"
 
 
 def test_no_host_is_an_error(fab: Callable[..., Done]) -> None:
