@@ -21,6 +21,7 @@ from tests.fleet.site import Run, Site
 
 KILLS, SOAK_KILLS = 2, 20
 SINGLES, SOAK_SINGLES = 1, 100
+REDIS = "/etc/redis/redis.conf"
 # How long what is broken off would take (seconds): each run mends everything.
 LONGEST = {"fab": 30.0, "ansible-playbook": 45.0}
 
@@ -143,6 +144,23 @@ def test_a_run_that_is_killed_half_way_is_completed_by_the_next_of_either_engine
         run.kill()
         completed(site, names)
         assert states(site, names) == {name: sound[name] for name in names}, f"{command[0]}, after {after:.2f} s"
+
+
+def test_drift_is_told_of_both_parts(sound: dict[str, Any], site: Site, fleet: Fleet, fab: Callable[..., Done]) -> None:
+    changed = [(fleet.need("web")[0].name, "/etc/issue", "base"), (fleet.need("cache")[0].name, REDIS, "redis")]
+    modes = [site.shell(host, f"stat -c %a {path}").strip() for host, path, _ in changed]
+    try:
+        for host, path, _ in changed:
+            site.shell(host, f"chmod 0604 {path}")
+        done = fab("drift")
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert done.stdout.splitlines() == [f"{host}: {role}: {path}" for host, path, role in changed]
+        assert "site.yml" in done.stderr
+    finally:
+        for (host, path, _), mode in zip(changed, modes, strict=True):
+            site.shell(host, f"chmod {mode} {path}")
+    done = fab("drift")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_no_host_is_an_error(fab: Callable[..., Done]) -> None:

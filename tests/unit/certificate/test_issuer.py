@@ -29,6 +29,26 @@ def test_the_account_is_registered_once(issuer, act) -> None:  # type: ignore[no
     assert "secret" not in first.out
 
 
+def test_a_check_tells_what_would_be_registered_and_asks_nobody(issuer, act) -> None:  # type: ignore[no-untyped-def]
+    found = act("--check", "account")
+    assert (json.loads(found.out), issuer.lines("asked")) == ({"thumbprint": "", "registered": True}, [])
+    thumbprint = json.loads(act("account").out)["thumbprint"]
+    assert json.loads(act("--check", "account").out) == {"thumbprint": thumbprint, "registered": False}
+    assert issuer.lines("asked") == ["register"]
+
+
+def test_a_check_tells_whether_a_certificate_would_be_issued_or_handed_on(issuer, act) -> None:  # type: ignore[no-untyped-def]
+    assert act("--check", "issue").out == "changed", "there is none"
+    issuer.issued()
+    before = issuer.serving()
+    assert act("--check", "issue").out == "changed", "not every balancer serves it"
+    assert (issuer.serving(), issuer.lines("asked"), issuer.lines("handed")) == (before, [], [])
+    act("issue")
+    assert act("--check", "issue").out == "unchanged"
+    issuer.issued(days=29)
+    assert act("--check", "issue").out == "changed", "it would be renewed"
+
+
 def test_a_refusal_of_the_authority_is_told_with_its_words(issuer, act) -> None:  # type: ignore[no-untyped-def]
     (issuer.root / "refuse").touch()
     done = act("account")

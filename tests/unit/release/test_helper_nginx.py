@@ -190,6 +190,32 @@ def test_the_accounts_thumbprint_is_answered_from_then_on(host: Host, nginx: Fak
     assert (code, "not the thumbprint" in said) == (2, True)
 
 
+def test_a_check_tells_whether_an_account_would_be_answered_for_and_changes_nothing(
+    host: Host, nginx: FakeNginx
+) -> None:
+    print_ = "B" * 43
+    assert host.edge("account") == (0, "")
+    assert host.edge("--check", "account", print_) == (0, "changed")
+    assert (host.edge("account"), nginx.controlled) == ((0, ""), [])
+    host.edge("account", print_)
+    assert host.edge("--check", "account", print_) == (0, "unchanged")
+    assert host.edge("account") == (0, print_)
+    assert host.edge("--check", "account", "x")[0] == 2
+
+
+def test_a_check_tells_whether_what_the_engine_reads_would_change(host: Host, nginx: FakeNginx) -> None:
+    assert host.edge("--check", "refresh") == (0, "unchanged")
+    upstream = host.root / UPSTREAM
+    upstream.write_text("by hand")
+    assert host.edge("--check", "refresh") == (0, "changed")
+    assert upstream.read_text() == "by hand"
+    assert host.edge("refresh") == (0, "changed")
+    host.layout.bundle.unlink()
+    assert host.edge("--check", "refresh") == (0, "changed")
+    assert not host.layout.bundle.exists()
+    assert [host.edge("refresh"), host.edge("--check", "refresh")] == [(0, "changed"), (0, "unchanged")]
+
+
 @pytest.fixture
 def bundle(tmp_path: Path) -> Callable[..., str]:
     """A certificate for some names with its key, as one PEM text."""
