@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy import inventory
-from deploy.errors import UnchangedError, UsageError
+from deploy.errors import UnchangedError
 from deploy.hands import Fleet as Hands
 from deploy.provision.differences import FILE, Difference, told
 from deploy.specs import STATELESS, Tree, tree
@@ -84,12 +84,8 @@ class Convergence:
         return ["pyinfra", "deploy.inventory:fleet", SITE, *limits, *user, *options]
 
     def _limited(self) -> None:
-        """UsageError: a name is neither a host nor a group with hosts; pyinfra itself would go on without."""
-        fleet = inventory.load(self.hands.env, self.hands.root)
-        for name in self.limit:
-            if name not in fleet.hosts and not fleet.groups.get(name):
-                known = ", ".join([*fleet.hosts, *(group for group, hosts in fleet.groups.items() if hosts)])
-                raise UsageError(f"no host is called '{name}', and no group with hosts", "--limit", f"one of: {known}")
+        """UsageError: a limit is the name of nothing, before anything runs."""
+        inventory.selected(inventory.load(self.hands.env, self.hands.root), self.limit)
 
     def _run(
         self, words: Sequence[str], environment: dict[str, str], *, capture: bool = False

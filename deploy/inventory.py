@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import re
@@ -128,16 +129,40 @@ def chosen() -> str:
 def fleet() -> dict[str, list[tuple[str, dict[str, Any]]]]:
     """pyinfra's inventory, for `pyinfra deploy.inventory:fleet`: hosts with how to reach them, by group.
 
-    UsageError: the inventory is not sound; each problem with file and line, as site.yml tells them.
+    UsageError: the inventory is not sound, each problem with file and line, as site.yml tells them; or what pyinfra was
+    restricted to is nothing, of which it would make a success.
     """
+    import click
+
     from deploy import validation
     from deploy.provision import connection
 
     found = load(chosen())
+    if context := click.get_current_context(silent=True):
+        selected(found, context.params.get("limit") or (), context.params.get("exclude") or ())
     if problems := validation.report([str(folder(found.env))]):
         raise UsageError("\n".join(["the inventory is to be mended first", *problems]))
     hosts = {host.name: (host.name, connection.data(found, host)) for host in found.hosts.values()}
     return {group: [hosts[name] for name in names] for group, names in found.groups.items() if names}
+
+
+def selected(fleet: Fleet, limit: Sequence[str], exclude: Sequence[str] = ()) -> list[str]:
+    """The hosts that a run is restricted to, by names, groups or patterns; all unless limited. UsageError: a limit is
+    the name of nothing, or no host is left."""
+    names = list(fleet.hosts)
+    if limit:
+        names = [host for name in limit for host in _matching(fleet, name)]
+    excluded = {host for name in exclude for host in _matching(fleet, name)}
+    if left := [name for name in dict.fromkeys(names) if name not in excluded]:
+        return left
+    raise UsageError("every host is excluded", "--exclude", "leave one")
+
+
+def _matching(fleet: Fleet, pattern: str) -> list[str]:
+    if found := fleet.groups.get(pattern) or fnmatch.filter(fleet.hosts, pattern):
+        return list(found)
+    known = ", ".join([*fleet.hosts, *(group for group, hosts in fleet.groups.items() if hosts)])
+    raise UsageError(f"no host is called '{pattern}', and no group with hosts", "--limit", f"one of: {known}")
 
 
 def _ask(env: str, path: Path, root: Path) -> str:

@@ -146,7 +146,8 @@ def test_every_path_and_everything_that_is_in_force_is_the_same(fleets: tuple[Ra
         with ThreadPoolExecutor(2) as pool:
             first, second = pool.map(lambda fleet, host=host: fleet.listing(host), (one, other))
         assert len(first) > 20_000
-        assert list(difflib.unified_diff(first, second, ANSIBLE, PYINFRA, n=0, lineterm="")) == [], host
+        told = list(difflib.unified_diff(first, second, ANSIBLE, PYINFRA, n=0, lineterm=""))
+        assert not told, f"{host}:\n" + "\n".join(told[:200])
 
 
 def test_a_difference_is_found(fleets: tuple[Raised, Raised]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 
+import click
 import pytest
 
 from deploy import inventory
@@ -146,3 +147,24 @@ def test_an_error_keeps_its_fields_when_it_crosses_processes() -> None:
     assert type(twin) is PreflightError
     assert (twin.what, twin.where, twin.mend, twin.code) == ("what", "where", "mend", 14)
     assert str(twin) == "where: what\n  mend: mend"
+
+
+@pytest.mark.parametrize(("limit", "exclude", "left"), [
+    ([], [], "lb1 web1 web2 db1 ops1"),
+    (["web"], [], "web1 web2"),
+    (["web*", "lb1", "web1"], [], "web1 web2 lb1"),
+    (["web"], ["web2"], "web1"),
+])  # fmt: skip
+def test_a_run_is_restricted_by_hosts_groups_and_patterns(limit: list[str], exclude: list[str], left: str) -> None:
+    assert inventory.selected(inventory.load("production"), limit, exclude) == left.split()
+
+
+@pytest.mark.parametrize(("limit", "exclude"), [(["nobody"], []), (["web", "etcd"], []), (["web"], ["web*"])])
+def test_a_run_of_no_host_is_refused_by_pyinfra_itself_too(
+    limit: list[str], exclude: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEXUS_ENV", "production")
+    context = click.Context(click.Command("pyinfra"))
+    context.params = {"limit": limit, "exclude": exclude}
+    with context, pytest.raises(UsageError, match="no host is called|every host is excluded"):
+        inventory.fleet()
