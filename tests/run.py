@@ -124,7 +124,7 @@ def everything(*, soak: bool) -> list[Part]:
         Part("edge: both engines", 14, of("balancers", "reloads", "abuse", "retries", "failover", "tls")),
         Part("edge: a pair and its certificate", 7, of("pair", "certificates")),
         Part("edge: firewall, ports, world outside", 7, of("ports", "firewall", "outside")),
-        Part("both engines", 8, of("provision")),
+        Part("both engines", 10, of("provision", "two_fleets")),
         Part("hardening", 4, of("hardening")),
         Part("faults", 3, of("faults")),
         *(nightly(of) if soak else []),

@@ -166,5 +166,5 @@ def test_a_run_of_no_host_is_refused_by_pyinfra_itself_too(
     monkeypatch.setenv("NEXUS_ENV", "production")
     context = click.Context(click.Command("pyinfra"))
     context.params = {"limit": limit, "exclude": exclude}
-    with context, pytest.raises(UsageError, match="no host is called|every host is excluded"):
+    with context, pytest.raises(UsageError, match=r"no host is called|every host is excluded"):
         inventory.fleet()
