@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+COMPILED = "__pycache__"  # what Python made of a file: it holds the time at which that was written
 # Of larger files (bytes) nothing is replaced before they are compared: none of them is a configuration.
 LARGE = 1_000_000
 
@@ -17,13 +18,13 @@ def files(top, left_out, replaced):
     """Every path below *top* and what is there: kind, mode, owner, group, and a file's digest or a link's aim.
 
     left_out: paths that are not looked at, nor what is below them. replaced: what to put for a text, in contents,
-    aims and paths; it hides what may differ.
+    aims and paths; it hides what may differ. What is compiled is left out everywhere.
     """
     pairs = [(old.encode(), new.encode()) for old, new in replaced]
     found = {}
     for folder, below, names in os.walk(top):
         start = folder.rstrip("/") + "/"
-        below[:] = [name for name in below if start + name not in left_out]
+        below[:] = [name for name in below if start + name not in left_out and name != COMPILED]
         for name in [*below, *names]:
             path = start + name
             if path not in left_out:

@@ -16,7 +16,7 @@ import pytest
 from deploy import inventory
 from deploy.convergence import stateful_roles
 from deploy.specs import ROOT, tree
-from lab import state
+from lab import outside, state
 from tests.fleet import listing, mutations
 from tests.fleet.conftest import Done, tool
 from tests.fleet.site import Site
@@ -31,8 +31,11 @@ LEFT_OUT = {
     "/var/log", "/var/cache", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd", "/var/lib/private",
     "/var/lib/postgresql", "/var/lib/rabbitmq", "/var/lib/redis", "/var/lib/fail2ban", "/var/lib/haproxy",
     "/var/lib/logrotate", "/var/lib/ucf", "/var/lib/prometheus",
-    # drawn on each host, or for each fleet: keys, certificates, the machine's own identity
+    # drawn on each host, or for each fleet: keys, certificates, accounts at the authority, the machine's own identity
     "/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ed25519_key.pub", "/etc/machine-id", "/etc/ssl/nexus",
+    "/etc/letsencrypt/accounts", "/etc/letsencrypt/archive", "/etc/letsencrypt/renewal/site.conf",
+    "/etc/loadbalancer/acme-account.map", "/etc/loadbalancer/certs/site.pem", "/etc/certificate-issuer/key",
+    "/etc/certificate-issuer/key.pub",
     # numbers are dealt out in the order in which accounts come; the accounts themselves are compared below
     "/etc/passwd", "/etc/passwd-", "/etc/group", "/etc/group-", "/etc/shadow", "/etc/shadow-", "/etc/gshadow",
     "/etc/gshadow-", "/etc/subuid", "/etc/subuid-", "/etc/subgid", "/etc/subgid-",
@@ -68,7 +71,7 @@ class Raised:
         return tool("ansible-playbook", "-i", f"inventories/{self.site.env}", "site.yml", *options)
 
     def replaced(self) -> list[tuple[str, str]]:
-        """What stands for the sandbox itself: its addresses, its keys, its name."""
+        """What stands for the sandbox itself: its addresses, its keys, its name, its authority for certificates."""
         topology, known = self.site.lab.topology, self.site.lab.known_hosts.read_text().split()
         keys = [self.site.lab.key.with_suffix(".pub").read_text().split()[1], *(
             word for word in known if word.startswith("AAAA")
@@ -76,7 +79,7 @@ class Raised:
         return [
             *((key, "a key") for key in dict.fromkeys(keys)), (f"10.89.{topology.index}.", "10.89.N."),
             (f"fd89:6e78:7573:{topology.index:x}:", "fd89:6e78:7573:N:"), ("fd89:6e78:7573::", "fd89:6e78:7573:N::"),
-            (self.site.env, "lab-name"),
+            (self.site.env, "lab-name"), (outside.authority(self.site.lab), "the sandbox's own authority"),
         ]  # fmt: skip
 
     def listing(self, host: str) -> list[str]:
