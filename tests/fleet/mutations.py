@@ -38,7 +38,7 @@ SECRETS = "Secrets are in place"  # Ansible says no more of what it must not log
 
 @dataclass(frozen=True)
 class Mutation:
-    """One change. by_pyinfra, by_ansible: how each engine's difference begins."""
+    """One change. by_pyinfra, by_ansible: what each engine calls it."""
 
     host: str
     role: str
@@ -53,7 +53,7 @@ class Mutation:
     def found(self, differences: Iterable[Difference], *, ansible: bool) -> bool:
         """Whether an engine tells of it."""
         words = self.by_ansible if ansible else self.by_pyinfra
-        return any(each.host == self.host and each.what.startswith(words) for each in differences)
+        return any((each.host, each.what) == (self.host, words) for each in differences)
 
 
 def renderer(fleet: Fleet, host: str) -> Renderer:
