@@ -38,7 +38,7 @@ test: tools ## everything, on a fleet of its own
 soak: tools ## everything, in the full counts
 	@.venv/bin/python -m tests.run soak
 
-bench: tools ## the figures, on a fleet of its own: a table, and build/bench/report.html
+bench: tools ## the figures, on a fleet of its own: tables, and reports in build/bench/
 	@.venv/bin/python -m tests.run bench
 
 clean-images: tools ## remove cached images that no sandbox uses

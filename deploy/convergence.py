@@ -33,19 +33,17 @@ class Convergence:
 
     def provision(self) -> None:
         """Converge the stateless part, and show what pyinfra says. UnchangedError: it failed."""
-        self._limited()
         words = self._pyinfra("--yes", "--fail-percent", "0")
         self.hands.say(f"NEXUS_ENV={self.hands.env} {' '.join(words)}")
         if self._run(words, {}).returncode:
             raise UnchangedError(
                 "pyinfra failed; what it had done stays done", f"environment {self.hands.env}",
                 "mend what it said, then call the same command again: it goes on from here. A host that was never "
-                "converged is reached by the provider's account: --user root --limit HOST",
+                "converged is reached by the provider's account (base_bootstrap_user): --user root --limit HOST",
             )  # fmt: skip
 
     def differences(self) -> list[Difference]:
         """What is not as it should be in the stateless part, by host. UnchangedError: a host does not tell."""
-        self._limited()
         with tempfile.NamedTemporaryFile(prefix="nexus-") as file:
             # in JSON it asks nobody whether to go on without a host that is away
             done = self._run(self._pyinfra("--dry", "--json"), {FILE: file.name}, capture=True)
@@ -58,8 +56,7 @@ class Convergence:
 
     def stateful(self) -> list[Difference]:
         """The same of what Ansible alone converges, by its check mode."""
-        self._limited()
-        limit = ["--limit", ",".join(["localhost", *self.limit])] if self.limit else []
+        limit = ["--limit", ",".join(["localhost", *self._hosts()])] if self.limit else []
         with self.hands.password() as (file, handles):
             vault = ["--vault-password-file", file] if file else []
             done = self.execute(
@@ -79,13 +76,14 @@ class Convergence:
         return sorted(changed(json.loads(done.stdout)))
 
     def _pyinfra(self, *options: str) -> list[str]:
-        limits = [word for name in self.limit for word in ("--limit", name)]
+        limits = [word for name in self._hosts() for word in ("--limit", name)]
         user = ["--ssh-user", self.user] if self.user else []
         return ["pyinfra", "deploy.inventory:fleet", SITE, *limits, *user, *options]
 
-    def _limited(self) -> None:
-        """UsageError: a limit is the name of nothing, before anything runs."""
-        inventory.selected(inventory.load(self.hands.env, self.hands.root), self.limit)
+    def _hosts(self) -> list[str]:
+        """The hosts by name, where it is limited: the engines do not understand the same patterns. UsageError: a limit
+        is the name of nothing."""
+        return inventory.selected(inventory.load(self.hands.env, self.hands.root), self.limit) if self.limit else []
 
     def _run(
         self, words: Sequence[str], environment: dict[str, str], *, capture: bool = False

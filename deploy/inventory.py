@@ -151,18 +151,18 @@ def selected(fleet: Fleet, limit: Sequence[str], exclude: Sequence[str] = ()) ->
     the name of nothing, or no host is left."""
     names = list(fleet.hosts)
     if limit:
-        names = [host for name in limit for host in _matching(fleet, name)]
-    excluded = {host for name in exclude for host in _matching(fleet, name)}
+        names = [host for name in limit for host in _matching(fleet, name, "--limit")]
+    excluded = {host for name in exclude for host in _matching(fleet, name, "--exclude")}
     if left := [name for name in dict.fromkeys(names) if name not in excluded]:
         return left
     raise UsageError("every host is excluded", "--exclude", "leave one")
 
 
-def _matching(fleet: Fleet, pattern: str) -> list[str]:
+def _matching(fleet: Fleet, pattern: str, option: str) -> list[str]:
     if found := fleet.groups.get(pattern) or fnmatch.filter(fleet.hosts, pattern):
         return list(found)
     known = ", ".join([*fleet.hosts, *(group for group, hosts in fleet.groups.items() if hosts)])
-    raise UsageError(f"no host is called '{pattern}', and no group with hosts", "--limit", f"one of: {known}")
+    raise UsageError(f"no host is called '{pattern}', and no group with hosts", option, f"one of: {known}")
 
 
 def _ask(env: str, path: Path, root: Path) -> str:

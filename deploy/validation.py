@@ -5,13 +5,13 @@ Reads the environment's own files, not what Ansible makes of them, so that each 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from deploy import crons, declarations
+from deploy.derived.booking_app import PROCESS_NAME
 from deploy.errors import NexusError, NoValueError
 from deploy.inventory import environments
 from deploy.inventory_files import read
@@ -26,7 +26,6 @@ SSH_PORT = 22
 FLOATING = "loadbalancer_floating_addresses"
 ISSUER = "certbot_issuer"
 PROCESSES = "booking_app_processes"
-PROCESS_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 # How to reach a host, by ssh with a key; whatever else Ansible could be told has no place in an inventory, as the
 # release engine would not follow it.
@@ -236,12 +235,10 @@ def _processes(inventory: StaticInventory) -> Iterator[Problem]:
         setting = inventory.setting(host, PROCESSES)
         if setting is None:
             continue
-        try:
-            written = inventory.value(host, PROCESSES)
-        except UnresolvedError:
-            continue
         seen = {"web"}
-        for index, name in enumerate(process["name"] for process in written):
+        for index, name in enumerate(process["name"] for process in setting.value):
+            if "{{" in name:
+                continue  # what it comes to is checked where it is used
             place = setting.place.at(index, "name")
             if name in seen:
                 yield place.problem(f"another process is called {name} as well", f"{PROCESSES}[{index}].name")

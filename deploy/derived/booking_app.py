@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from deploy import declarations, logins
 from deploy.declarations import View
 from deploy.errors import NoValueError, UsageError
+
+PROCESS_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 # The service's secrets by the names of their systemd credentials: the one list.
 _CREDENTIALS = {
@@ -42,8 +45,14 @@ def booking_app_renewed(view: View, host: str) -> bool:
 
 
 def booking_app_own_processes(view: View, host: str) -> list[Mapping[str, Any]]:
-    """The processes beside the web that run on this host."""
+    """The processes beside the web that run on this host. UsageError: a name that no unit can bear."""
     processes: list[Mapping[str, Any]] = view.value(host, "booking_app_processes")
+    names = ["web", *(process["name"] for process in processes)]
+    if wrong := [name for name in names if not PROCESS_NAME.fullmatch(name) or names.count(name) > 1]:
+        raise UsageError(
+            f"no unit of systemd can be named after '{wrong[0]}', or two would be", "booking_app_processes",
+            "each name stands once, is not web, and is of lower-case letters, digits and hyphens after a letter",
+        )  # fmt: skip
     return [p for p in processes if any(host in view.groups.get(group, ()) for group in p["groups"])]
 
 

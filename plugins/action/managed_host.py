@@ -14,7 +14,7 @@ if str(_ROOT) not in sys.path:
     sys.path.append(str(_ROOT))
 
 from deploy import host_declarations  # noqa: E402 - the package lies beside plugins/, not on Ansible's path
-from deploy.errors import NexusError  # noqa: E402 - as above
+from deploy.errors import NexusError, UsageError  # noqa: E402 - as above
 from deploy.hostvars import HostvarsView  # noqa: E402 - as above
 from deploy.rendering import Renderer  # noqa: E402 - as above
 
@@ -36,6 +36,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible says nothing of
                 arguments = declared(renderer, **arguments)
             except NexusError as error:
                 raise AnsibleActionFail(str(error)) from error
+            except TypeError as error:  # an argument that there is not
+                raise AnsibleActionFail(f"managed_host with a role: {error}") from error
         found: dict[str, Any] = self._execute_module(module_args=arguments, task_vars=variables)
         return found
 
@@ -43,7 +45,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible says nothing of
 def declared(
     renderer: Renderer, role: str, *, accounts: bool = False, files: str = "", units: str = ""
 ) -> dict[str, Any]:
-    """The module's arguments for a role's accounts and for sets of its files and units."""
+    """The module's arguments for a role's accounts and for sets of its files and units. UsageError: there is no such
+    set, or nothing is named."""
+    found = host_declarations.declared(role, renderer.root)
+    if not (accounts or files or units):
+        raise UsageError("name what is meant: accounts, files or units", f"managed_host of role {role}")
+    if units and units not in {**found.units, **found.renewals}:
+        raise UsageError(f"no set '{units}' of units", f"roles/{role}/{host_declarations.FILE}")
     return {
         "accounts": host_declarations.accounts(role, renderer) if accounts else [],
         "files": host_declarations.files(role, renderer, files) if files else [],

@@ -1,6 +1,6 @@
 """What a host is like, and how it is made as it should be: files, accounts and units of systemd.
 
-The standard library alone, and nothing of Ansible: its modules import this, pyinfra's operations send it along. What is
+The standard library alone, and nothing of Ansible: its module imports this, pyinfra's operations send it along. What is
 wanted are plain dicts, as deploy/host_declarations.py makes them. A file's wanted content may stand as "content" or,
 to compare alone, as "sha256".
 """
@@ -26,7 +26,7 @@ Wanted = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """The host cannot be made so; says why, and nothing was changed."""
+    """The host cannot be made so; says why. A file that is refused leaves every file as it was."""
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

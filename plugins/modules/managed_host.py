@@ -228,14 +228,14 @@ def after(entry: dict[str, Any]) -> str:
     return before(entry) if kept else str(entry["content"] or "")
 
 
-def accounts(module: AnsibleModule) -> list[list[str]]:
+def accounts(module: AnsibleModule) -> list[str]:
     """What was done to accounts, or would be."""
     wanted = module.params["accounts"]
     return _run(module, [words for each in wanted for words in account_commands(each, account_state(each["name"]))])
 
 
-def files(module: AnsibleModule) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """The files that were changed, or would be, and how."""
+def files(module: AnsibleModule) -> tuple[list[str], list[dict[str, str]]]:
+    """The paths of files that were changed, or would be, and how."""
     changed = [entry for entry in module.params["files"] if file_differs(entry, file_state(entry["path"]))]
     diff = [
         {"before_header": entry["path"], "after_header": entry["path"], "before": before(entry), "after": after(entry)}
@@ -244,10 +244,10 @@ def files(module: AnsibleModule) -> tuple[list[dict[str, Any]], list[dict[str, s
     # A check replaces nothing, so that what a content is checked with may not be there either.
     if changed and not module.check_mode:
         place_files(changed, folder=module.tmpdir)
-    return changed, diff
+    return [entry["path"] for entry in changed], diff
 
 
-def units(module: AnsibleModule) -> list[list[str]]:
+def units(module: AnsibleModule) -> list[str]:
     """What was done to units, or would be."""
     wanted, renewals = module.params["units"], module.params["renewals"]
     if not wanted and not renewals:
@@ -257,10 +257,10 @@ def units(module: AnsibleModule) -> list[list[str]]:
     return _run(module, plan_units(wanted, renewals, unit_states(names_of(wanted, renewals)), pending))
 
 
-def _run(module: AnsibleModule, commands: list[list[str]]) -> list[list[str]]:
+def _run(module: AnsibleModule, commands: list[list[str]]) -> list[str]:
     for command in commands if not module.check_mode else ():
         run(command)
-    return commands
+    return [" ".join(command) for command in commands]
 
 
 def main() -> None:
@@ -273,16 +273,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    done: dict[str, Any] = {"paths": [], "commands": [], "diff": []}
     try:
-        commands = accounts(module)
-        changed, diff = files(module)
-        commands += units(module)
+        done["commands"] += accounts(module)
+        done["paths"], done["diff"] = files(module)
+        done["commands"] += units(module)
     except (OSError, ValueError, RefusedError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(
-        changed=bool(changed or commands), paths=[entry["path"] for entry in changed],
-        commands=[" ".join(command) for command in commands], diff=diff,
-    )  # fmt: skip
+        module.fail_json(msg=str(error), changed=bool(done["paths"] or done["commands"]), **done)
+    module.exit_json(changed=bool(done["paths"] or done["commands"]), **done)
 
 
 if __name__ == "__main__":

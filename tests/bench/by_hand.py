@@ -1,6 +1,7 @@
 """The reference of convergence: shell scripts as a person would write them for one host, from what the roles declare.
 
-One compares and tells what differs; one makes everything anew, whatever is there. Each goes to the host over one ssh.
+One compares and tells what differs; one makes everything on a fresh host that has the packages. Each goes to the host
+over one ssh.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class ByHand:
         ])  # fmt: skip
 
     def make(self) -> str:
-        """Makes accounts, files and units, in the roles' order."""
+        """Makes accounts, files and units, in the roles' order, where there are none."""
         return MAKE + "".join(line for role in self.roles for line in self._made(role))
 
     def _sets(self, role: str) -> list[str]:
@@ -86,8 +87,9 @@ class ByHand:
 
     def _checked_packages(self) -> Iterator[str]:
         wanted, unwanted = self._packages()
-        yield f"dpkg-query --show --showformat='${{db:Status-Status}}\\n' {shlex.join(wanted)} | grep -qvx installed " \
-              "&& differs packages\n"
+        # of a package that it has never heard of it says nothing
+        yield f"[ $(dpkg-query --show --showformat='${{db:Status-Status}}\\n' {shlex.join(wanted)} 2> /dev/null " \
+              f"| grep -cx installed) = {len(wanted)} ] || differs packages\n"
         yield f"dpkg-query --show --showformat='${{db:Status-Status}}\\n' {shlex.join(unwanted)} 2> /dev/null " \
               "| grep -qvx not-installed && differs 'unwanted packages'\n"
 

@@ -6,7 +6,9 @@ It wants hosts that nobody has converged: the first runs are measured too, on pa
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +30,7 @@ FIRST_GOAL = 2.0
 GROWTH = (2, 4, 8, 16)
 SCRIPT, PYINFRA, ANSIBLE = "one ssh a host, a script", "pyinfra", "Ansible"
 LONGEST_S = 900.0
+NOTHING = re.compile(r"Grand total +(\d+) +- +- +\1 ")
 
 Scripts = Mapping[str, str]
 Act = Callable[[Sequence[str]], None]
@@ -124,6 +127,8 @@ class Bench:
         for fault, mend in (
             ("chmod 0600 /etc/nginx/nginx.conf", "chmod 0644 /etc/nginx/nginx.conf"),
             ("systemctl stop cron", "systemctl start cron"),
+            ("echo '# by hand' >> /etc/issue", "sed -i '$d' /etc/issue"),
+            ("usermod --shell /bin/dash deploy", "usermod --shell /bin/bash deploy"),
             ("iptables -A ufw-user-input -p tcp --dport 4444 -j ACCEPT",
              "iptables -D ufw-user-input -p tcp --dport 4444 -j ACCEPT"),
         ):  # fmt: skip
@@ -160,18 +165,28 @@ class Bench:
 
     def first_by_pyinfra(self, hosts: Sequence[str]) -> None:
         """The same by pyinfra."""
-        self.by_pyinfra(hosts, "--ssh-user", "root")
+        self.pyinfra(hosts, "--ssh-user", "root")
 
-    def by_pyinfra(self, hosts: Sequence[str], *options: str) -> None:
-        """A run of pyinfra."""
+    def pyinfra(self, hosts: Sequence[str], *options: str) -> str:
+        """A run of pyinfra, and what it said."""
         limit = [word for name in hosts for word in ("--limit", name)]
-        _done(["pyinfra", "deploy.inventory:fleet", "deploy/provision/site.py", "--yes", *limit, *options],
-              NEXUS_ENV=self.env)  # fmt: skip
+        return _done(["pyinfra", "deploy.inventory:fleet", "deploy/provision/site.py", "--yes", *limit, *options],
+                     NEXUS_ENV=self.env)  # fmt: skip
+
+    def by_pyinfra(self, hosts: Sequence[str]) -> None:
+        """A run of pyinfra that changes nothing. LabError: it did."""
+        said = self.pyinfra(hosts)
+        if not NOTHING.search(said):
+            raise LabError(f"pyinfra has changed something:\n{said[-3000:]}", where=self.env)
 
     def by_ansible(self, hosts: Sequence[str]) -> None:
-        """The same of site.yml."""
-        _done(["ansible-playbook", "-i", f"inventories/{self.env}", "site.yml", "--tags", ",".join(STATELESS),
-               "--limit", ",".join(["localhost", *hosts])])  # fmt: skip
+        """The same of site.yml, over connections of its own: those of the run before would be open still."""
+        with tempfile.TemporaryDirectory(prefix="nexus-") as sockets:
+            said = _done(["ansible-playbook", "-i", f"inventories/{self.env}", "site.yml", "--tags",
+                          ",".join(STATELESS), "--limit", ",".join(["localhost", *hosts])],
+                         ANSIBLE_SSH_CONTROL_PATH_DIR=sockets)  # fmt: skip
+        if said.count("changed=0") != len(hosts) + 1:
+            raise LabError(f"Ansible has changed something:\n{said[-3000:]}", where=self.env)
 
     def _all(
         self, hosts: Sequence[str], user: str, command: str, scripts: Scripts
@@ -188,10 +203,11 @@ class Bench:
         )  # fmt: skip
 
 
-def _done(words: Sequence[str], **environment: str) -> None:
+def _done(words: Sequence[str], **environment: str) -> str:
     done = subprocess.run(
         [str(TOOLS / words[0]), *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False,
         stdin=subprocess.DEVNULL, timeout=LONGEST_S, env=os.environ | environment,
     )  # fmt: skip
     if done.returncode:
         raise LabError(f"{words[0]} failed:\n{(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout + done.stderr

@@ -23,6 +23,7 @@ from tests.fleet.site import Site
 
 ANSIBLE, PYINFRA = "lab-ansible", "lab-pyinfra"
 SECRETS = "group_vars/all/20-secrets.yml"
+KERNEL = "net.ipv4.conf.all.send_redirects"
 # What two hosts never have in common, and why.
 LEFT_OUT = {
     # the kernel's own, and what is gone at the next boot
@@ -47,11 +48,13 @@ COMMANDS = {
     "units": "systemctl list-unit-files --no-legend --no-pager | sort",
     "units that run": "systemctl list-units --no-legend --no-pager --plain --state=active --type=service,socket,timer"
                       " | cut -d' ' -f1 | sort",
-    "accounts": "getent passwd | cut -d: -f1,6,7 | sort; getent group | cut -d: -f1,4 | sort",
+    "accounts": "getent passwd | cut -d: -f1,6,7 | sort; getent group | cut -d: -f1,4 | sort;"
+                " getent passwd | while IFS=: read name _ number _; do"
+                " echo $name $(id -Gn $name) $([ $number -lt 1000 ] && echo of the system); done | sort",
     "passwords": "cut -d: -f1,2 /etc/shadow | sort",
     "firewall": "iptables -S | grep -v f2b-; ip6tables -S | grep -v f2b-; ufw status verbose",
     "crontabs": "cat /etc/crontab /etc/cron.d/*; ls -A /var/spool/cron/crontabs",
-    "kernel": "sysctl --system 2> /dev/null | grep '='",
+    "kernel": "grep -oE '^-?[a-z][^ =]+' /etc/sysctl.d/60-nexus.conf | sed 's/^-//' | xargs sysctl --ignore",
 }  # fmt: skip
 
 
@@ -154,12 +157,13 @@ def test_every_path_and_everything_that_is_in_force_is_the_same(fleets: tuple[Ra
 
 
 def test_a_difference_is_found(fleets: tuple[Raised, Raised]) -> None:
-    """The control: a mode, a file, an account and a rule that one host alone has."""
+    """The control: a mode, a file, an account, a rule and a setting of the kernel that one host alone has."""
     one, _ = fleets
     host = one.site.web[0]
     before = one.listing(host)
     rule = "iptables -A ufw-user-input -p tcp --dport 4444 -j ACCEPT"
-    one.site.shell(host, f"chmod 0600 /etc/issue; touch /etc/new; useradd new; {rule}")
+    one.site.shell(host, f"chmod 0600 /etc/issue; touch /etc/new; useradd new; {rule}; sysctl -qw {KERNEL}=1")
     told = set(one.listing(host)) - set(before)
-    for what in ("/etc/issue: -rw-------", "/etc/new: ", "accounts: new:", "firewall: -A ufw-user-input -p tcp"):
+    for what in ("/etc/issue: -rw-------", "/etc/new: ", "accounts: new:", "firewall: -A ufw-user-input -p tcp",
+                 f"kernel: {KERNEL} = 1"):
         assert any(line.startswith(what) for line in told), (what, told)

@@ -41,8 +41,8 @@ def test_the_command_is_what_a_person_would_type(capsys: Any) -> None:
     run = StandIn()
     of(run, "web", "lb1", user="root").provision()
     assert run.seen == [[
-        "pyinfra", "deploy.inventory:fleet", "deploy/provision/site.py", "--limit", "web", "--limit", "lb1",
-        "--ssh-user", "root", "--yes", "--fail-percent", "0",
+        "pyinfra", "deploy.inventory:fleet", "deploy/provision/site.py", "--limit", "web1", "--limit", "web2",
+        "--limit", "lb1", "--ssh-user", "root", "--yes", "--fail-percent", "0",
     ]]  # fmt: skip
     assert capsys.readouterr().out.startswith("NEXUS_ENV=production pyinfra deploy.inventory:fleet ")
 
@@ -73,11 +73,13 @@ def test_what_ansible_would_change_is_told_by_path_command_or_task() -> None:
     hosts = {
         "db1": {"changed": True, "paths": ["/a", "/b"]}, "db2": {"changed": False, "paths": []},
         "ops1": {"changed": True, "commands": ["systemctl start redis"]}, "web1": {"changed": True},
+        "web2": {"changed": True, "paths": ["/c"], "commands": ["systemctl reload redis"]},
     }
     said = {"plays": [{"tasks": [{"task": {"name": "redis : Configuration is in place"}, "hosts": hosts}]}]}
     assert list(convergence.changed(said)) == [
         Difference("db1", "redis", "/a"), Difference("db1", "redis", "/b"),
         Difference("ops1", "redis", "systemctl start redis"), Difference("web1", "redis", "Configuration is in place"),
+        Difference("web2", "redis", "/c"), Difference("web2", "redis", "systemctl reload redis"),
     ]
 
 

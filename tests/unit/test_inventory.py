@@ -159,12 +159,16 @@ def test_a_run_is_restricted_by_hosts_groups_and_patterns(limit: list[str], excl
     assert inventory.selected(inventory.load("production"), limit, exclude) == left.split()
 
 
-@pytest.mark.parametrize(("limit", "exclude"), [(["nobody"], []), (["web", "etcd"], []), (["web"], ["web*"])])
+@pytest.mark.parametrize(("limit", "exclude", "where"), [
+    (["nobody"], [], "--limit"), (["web", "etcd"], [], "--limit"), (["web"], ["web*"], "--exclude"),
+    ([], ["nobody"], "--exclude"),
+])  # fmt: skip
 def test_a_run_of_no_host_is_refused_by_pyinfra_itself_too(
-    limit: list[str], exclude: list[str], monkeypatch: pytest.MonkeyPatch
+    limit: list[str], exclude: list[str], where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NEXUS_ENV", "production")
     context = click.Context(click.Command("pyinfra"))
     context.params = {"limit": limit, "exclude": exclude}
-    with context, pytest.raises(UsageError, match=r"no host is called|every host is excluded"):
+    with context, pytest.raises(UsageError, match=r"no host is called|every host is excluded") as caught:
         inventory.fleet()
+    assert caught.value.where == where

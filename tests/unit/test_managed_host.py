@@ -173,6 +173,30 @@ def test_unknown_owner_fails_with_a_message(run, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+def test_accounts_come_before_files_and_units_take_in_what_the_same_call_has_changed(module, systemctl, tmp_path):
+    told = systemctl()
+    useradd = tmp_path / "bin/useradd"
+    useradd.write_text(f"#!/bin/sh\ntest ! -e {tmp_path}/app.conf && echo useradd >> {tmp_path}/said\n")
+    useradd.chmod(0o755)
+    owner = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
+    entry = {"path": str(tmp_path / "app.conf"), "content": "one\n", "pending": "app", **owner}
+    account = {"name": "nobody-has-this", "home": "/srv/new", "create_home": False}
+    found = module(accounts=[account], files=[entry], units=[UNIT], renewals=[RENEWAL])
+    assert (found["changed"], found["paths"]) == (True, [entry["path"]])
+    assert told() == ["useradd", "reload app.service"]
+
+
+def test_a_call_that_fails_tells_what_it_had_done(module, tmp_path):
+    useradd = tmp_path / "bin/useradd"
+    useradd.write_text("#!/bin/sh\n")
+    useradd.chmod(0o755)
+    owner = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
+    entry = {"path": str(tmp_path / "a"), "content": "x", "validate": "false %s", **owner}
+    found = module(accounts=[{"name": "nobody-has-this", "home": "/srv/new"}], files=[entry])
+    assert (found["failed"], found["changed"], found["paths"]) == (True, True, [])
+    assert found["commands"][0].startswith("useradd ")
+
+
 @pytest.mark.parametrize(("active", "enabled", "load", "commands"), [
     ("active", "enabled", "loaded", []),
     ("inactive", "enabled", "loaded", ["start app.service"]),

@@ -95,7 +95,9 @@ def test_what_is_still_being_made_when_its_maker_is_set_is_set_too(host: Host, m
 
 def test_a_service_that_never_sleeps_is_not_waited_for_without_end(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     pace = importlib.import_module("booking_release.pace")
-    monkeypatch.setattr(pace, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(pace, "threads", lambda main: {1: "R"})
-    monkeypatch.setattr(os, "setpriority", lambda *asked: None)
+    monkeypatch.setattr(pace, "PATIENCE_S", -1.0)
+    seen, asked = iter([{1: "R"}, {1: "R", 2: "R"}]), []
+    monkeypatch.setattr(pace, "threads", lambda main: next(seen, {1: "R", 2: "R"}))
+    monkeypatch.setattr(os, "setpriority", lambda kind, thread, nice: asked.append(thread))
     pace.full_pace(2**22)
+    assert asked == [1, 2], "what is new is set before anybody loses patience"

@@ -35,11 +35,13 @@ def full_pace(main: int) -> None:
     known: set[int] = set()
     calm: set[int] = set()
     until = time.monotonic() + PATIENCE_S
-    while (found := threads(main)).keys() - calm and time.monotonic() < until:
+    while (found := threads(main)).keys() - calm:
         calm |= {thread for thread in found.keys() & known if found[thread] not in AT_WORK}
         for thread in found.keys() - known:
             with contextlib.suppress(OSError):  # it has ended
                 os.setpriority(os.PRIO_PROCESS, thread, 0)
+        if found.keys() <= known and time.monotonic() > until:
+            return
         known |= found.keys()
         time.sleep(POLL_S)
 
