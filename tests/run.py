@@ -89,7 +89,7 @@ def check() -> list[Part]:
     # Of the application what decides whether a release can be built: how its migrations declare themselves.
     migrations = (str(ROOT / "app/run-tests"), "-q", "tests/test_migrations.py", "tests/test_guide.py")
     fast = [pytest("tests/unit", "tests/contracts", "tests/templates"), migrations, *lint()]
-    return [Part("lint, types, unit and contracts", 3, fast, together=True)]
+    return [Part("lint, types, unit and contracts", 6, fast, together=True)]
 
 
 def everything(*, soak: bool) -> list[Part]:
