@@ -201,8 +201,6 @@ FILE: dict[str, Any] = {
     "validate": {"type": "str", "default": ""},
     "pending": {"type": "str", "default": ""},
 }
-
-
 UNIT: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["started", "stopped", ""], "default": "started"},

@@ -5,24 +5,22 @@ from __future__ import annotations
 import difflib
 import json
 import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from deploy import inventory
+from deploy import inventory, secrets
 from deploy.convergence import stateful_roles
-from deploy.specs import ROOT, tree
+from deploy.specs import tree
 from lab import outside, state
 from tests.fleet import listing, mutations
 from tests.fleet.conftest import Done, tool
 from tests.fleet.site import Site
 
 ANSIBLE, PYINFRA = "lab-ansible", "lab-pyinfra"
-SECRETS = "group_vars/all/20-secrets.yml"
 KERNEL = "net.ipv4.conf.all.send_redirects"
 # What two hosts never have in common, and why.
 LEFT_OUT = {
@@ -63,11 +61,6 @@ class Raised:
     """A sandbox as its hosts are handed over."""
 
     site: Site
-
-    @property
-    def folder(self) -> Path:
-        """Its inventory."""
-        return ROOT / "inventories" / self.site.env
 
     def site_yml(self, *options: str) -> Done:
         """A run of site.yml."""
@@ -114,13 +107,10 @@ def fleets(soak: bool) -> Iterator[tuple[Raised, Raised]]:
     """By Ansible, and by both; with the same secrets."""
     try:
         one, other = (raised(name, "small" if soak else "solo") for name in (ANSIBLE, PYINFRA))
-        shutil.copy(one.folder / SECRETS, other.folder / SECRETS)
+        shutil.copy(one.site.lab.inventory / secrets.FILE, other.site.lab.inventory / secrets.FILE)
+        stateful = ["--tags", ",".join(stateful_roles(tree()))]
         with ThreadPoolExecutor(2) as pool:
-            for done in pool.map(succeeds, (
-                lambda: one.site_yml(),
-                lambda: other.site_yml("--tags", ",".join(stateful_roles(tree()))),
-            )):  # fmt: skip
-                assert done.returncode == 0
+            list(pool.map(succeeds, (one.site_yml, lambda: other.site_yml(*stateful))))
         succeeds(lambda: tool("fab", "provision", "--env", PYINFRA, "--user", "root"))
         yield one, other
     finally:
@@ -128,9 +118,9 @@ def fleets(soak: bool) -> Iterator[tuple[Raised, Raised]]:
             tool("python", "-m", "lab", "--lab", name, "down")
 
 
-def succeeds(run) -> subprocess.CompletedProcess[str]:  # type: ignore[no-untyped-def]
+def succeeds(run: Callable[[], Done]) -> Done:
     """The outcome of a command that must succeed."""
-    done: Done = run()
+    done = run()
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     return done
 
