@@ -12,7 +12,7 @@ from typing import Any
 
 from deploy import host_declarations as declarations
 from deploy.declarations import View
-from deploy.provision.host_state import PENDING, digest
+from deploy.provision.host_state import PENDING, account_commands, digest
 from deploy.provision.roles import declaring, questions, roles_of
 from deploy.rendering import Renderer
 
@@ -115,10 +115,7 @@ class ByHand:
 
     def _made(self, role: str) -> Iterator[str]:
         for entry in declarations.accounts(role, self.renderer):
-            home = "--create-home" if entry["create_home"] else "--no-create-home"
-            kind = " --system" if entry["system"] else ""
-            yield f"useradd{kind} --user-group {home} --home-dir {entry['home']} --shell {entry['shell']} " \
-                  f"--password '*' {entry['name']}\n"
+            yield from (f"{shlex.join(words)}\n" for words in account_commands(entry, None))
         for name in self._sets(role):
             for entry in self._files(role, name):
                 yield made_file(entry)
